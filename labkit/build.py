@@ -1,0 +1,371 @@
+"""Notebooks from their one source.
+
+    chapters/NAME.py  → chapters/NAME.ipynb     executed, outputs stored
+    solutions/NAME.py → solutions/NAME.ipynb    executed, outputs stored
+                      → labs/NAME.ipynb         answers taken out by nbgrader
+
+A source is a percent-format script (jupytext). Content decides what is stale, never
+file times; the same source gives the same bytes; nothing flows back from a notebook.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+TAGS = {
+    "exercise",  # the learner writes here
+    "check",  # one line: check("1.2", layer_norm)
+    "hide-input",  # the book folds the code
+    "nbval-ignore-output",  # at most one a notebook, with its reason in the line above
+    "raises-exception",  # the error is the lesson
+}
+HEADING = re.compile(
+    r"^## Exercise (?P<number>\d+(?:\.\d+)+) — (?P<title>.+) "
+    r"\((?:(?P<points>\d+) points?|bonus)\)$",
+    re.MULTILINE,
+)
+CHECK = re.compile(r'^check\("(?P<number>[\d.]+)", [\w, ]+\)$')
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class SourceError(ValueError):
+    """A source that breaks the rules; the message starts with file:line."""
+
+
+class EditedLabError(RuntimeError):
+    """A notebook in labs/ that somebody has worked in."""
+
+
+# ------------------------------------------------------------------ reading a source
+
+
+def read_source(path: Path) -> NotebookNode:
+    """The notebook that a percent script describes, not yet executed.
+
+    Raises SourceError, with file and line, where the script breaks a rule.
+    """
+    text = path.read_text(encoding="utf-8")
+    starts = [n for n, line in enumerate(text.split("\n"), 1) if line[:4] == "# %%"]
+    parsed = jupytext.reads(text, fmt="py:percent")
+    if len(parsed.cells) != len(starts):
+        raise SourceError(f"{path}:1: the script must begin with a '# %%' line")
+
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    )
+    exercise = None  # the heading we are under
+    for cell, line in zip(parsed.cells, starts, strict=True):
+        where = f"{path}:{line}"
+        cell.metadata = _clean_metadata(cell, where)
+        tags = cell.metadata.get("tags", [])
+        _require_markers_balance(cell, "exercise" in tags, where)
+        if cell.cell_type == "markdown":
+            heading = HEADING.search(cell.source)
+            if "## Exercise" in cell.source and not heading:
+                raise SourceError(
+                    f"{where}: an exercise heading reads "
+                    "'## Exercise 1.2 — Title (2 points)' or '… (bonus)'"
+                )
+            if heading:
+                _require_checked(exercise)
+                exercise = {**heading.groupdict(), "where": where, "cells": 0}
+        else:
+            cell.execution_count, cell.outputs = None, []
+        if "exercise" in tags or "check" in tags:
+            _mark_for_nbgrader(cell, tags, exercise, where)
+        notebook.cells.append(cell)
+    _require_checked(exercise)
+    _name_cells(notebook)
+    return notebook
+
+
+def _clean_metadata(cell: NotebookNode, where: str) -> NotebookNode:
+    """Tags, and the figure options ('#| alt: …') as the book's extension wants them."""
+    metadata = NotebookNode()
+    tags = cell.metadata.get("tags", [])
+    if unknown := set(tags) - TAGS:
+        raise SourceError(f"{where}: unknown tag {unknown.pop()!r}; known: {TAGS}")
+    if tags:
+        metadata.tags = sorted(tags)
+    options = _take_options(cell, where)
+    if options:
+        alt = options.pop("alt", None)
+        if alt is None:
+            raise SourceError(f"{where}: a figure needs '#| alt: …'")
+        metadata.mystnb = {"image": {"alt": alt}}
+        if options:
+            metadata.mystnb["figure"] = options
+    return metadata
+
+
+def _take_options(cell: NotebookNode, where: str) -> dict[str, str]:
+    """Remove the leading '#| key: value' lines from a cell and return them."""
+    if cell.cell_type != "code":
+        return {}
+    lines = cell.source.split("\n")
+    options: dict[str, str] = {}
+    while lines and lines[0].startswith("#|"):
+        line = lines.pop(0)[2:]
+        option = re.match(r" (name|caption|alt): (.+)$", line)
+        if option:
+            options[option[1]] = option[2]
+        elif options and line.startswith("   "):
+            options[list(options)[-1]] += " " + line.strip()
+        else:
+            raise SourceError(f"{where}: cannot read the figure option '#|{line}'")
+    cell.source = "\n".join(lines)
+    return options
+
+
+def _require_markers_balance(cell: NotebookNode, allowed: bool, where: str) -> None:
+    inside = False
+    for offset, line in enumerate(cell.source.split("\n")):
+        begins, ends = "BEGIN SOLUTION" in line, "END SOLUTION" in line
+        if not (begins or ends):
+            continue
+        if not allowed:
+            raise SourceError(
+                f"{where}: a solution marker in a cell that is not tagged 'exercise'"
+            )
+        if begins == inside:
+            problem = "BEGIN SOLUTION inside a solution" if begins else "END SOLUTION"
+            raise SourceError(f"{where}: unbalanced {problem} (cell line {offset + 1})")
+        inside = begins
+    if inside:
+        raise SourceError(f"{where}: BEGIN SOLUTION without END SOLUTION")
+
+
+def _require_checked(exercise: dict | None) -> None:
+    if exercise and not exercise.get("checked"):
+        raise SourceError(
+            f"{exercise['where']}: exercise {exercise['number']} has no check"
+        )
+
+
+def _mark_for_nbgrader(
+    cell: NotebookNode, tags: list[str], exercise: dict | None, where: str
+) -> None:
+    """Give an exercise or check cell the metadata that nbgrader reads."""
+    if exercise is None:
+        raise SourceError(f"{where}: an exercise or a check without a heading before")
+    number = exercise["number"]
+    slug = number.replace(".", "-")
+    if "exercise" in tags:
+        if "BEGIN SOLUTION" not in cell.source:
+            raise SourceError(f"{where}: exercise {number} marks no solution")
+        exercise["cells"] += 1
+        suffix = "" if exercise["cells"] == 1 else f"-{exercise['cells']}"
+        cell.id = f"exercise-{slug}{suffix}"
+        grading = {"grade": False, "locked": False, "solution": True}
+    else:
+        call = CHECK.match(cell.source)
+        if not call or call["number"] != number or not exercise["cells"]:
+            raise SourceError(
+                f"{where}: the check of exercise {number} is one line after its cell: "
+                f'check("{number}", name)'
+            )
+        exercise["checked"] = True
+        cell.id = f"check-{slug}"
+        points = int(exercise["points"] or 0)
+        grading = {"grade": True, "locked": True, "points": points, "solution": False}
+    cell.metadata.nbgrader = {
+        "cell_type": "code",
+        "grade_id": cell.id,
+        "schema_version": 3,
+        "task": False,
+        **grading,
+    }
+
+
+def _name_cells(notebook: NotebookNode) -> None:
+    """Give every cell a lasting id: the exercise's, or a hash of what it says."""
+    taken: set[str] = set()
+    for cell in notebook.cells:
+        if "nbgrader" in cell.metadata:
+            name = cell.id
+        else:
+            name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+        while name in taken:
+            name += "x"
+        taken.add(name)
+        cell.id = name
+
+
+# ------------------------------------------------------- labs: the answers taken out
+
+
+def lab_from_solution(solution: NotebookNode, name: str) -> NotebookNode:
+    """What the learner opens: the solution notebook through nbgrader's preprocessors.
+
+    The notebook carries a digest of its cells, by which the build tells later
+    whether somebody has worked in it.
+    """
+    from nbgrader import preprocessors as nbgrader
+
+    from labkit.grading.preprocessors import NumberedStubs
+
+    lab = nbformat.from_dict(json.loads(json.dumps(solution)))
+    resources: dict = {}
+    for step in (
+        nbgrader.LockCells,
+        NumberedStubs,
+        nbgrader.ClearOutput,
+        nbgrader.CheckCellMetadata,
+        nbgrader.ComputeChecksums,
+    ):
+        lab, resources = step().preprocess(lab, resources)
+    for cell in lab.cells:
+        if "exercise" in cell.metadata.get("tags", []):
+            ast.parse(cell.source)  # a stub is valid Python before it is filled in
+    lab.metadata.labkit = {"lab": name, "digest": digest(lab)}
+    return lab
+
+
+def digest(notebook: NotebookNode) -> str:
+    """A fingerprint of what stands in the cells, whatever their outputs."""
+    content = [[cell.cell_type, cell.source] for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def was_edited(path: Path) -> bool:
+    """Whether somebody has worked in a lab since the build wrote it."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        return notebook.metadata.labkit.digest != digest(notebook)
+    except Exception:  # unreadable or without our mark: not ours to overwrite
+        return True
+
+
+# ----------------------------------------------------------- executing and comparing
+
+
+def execute(notebook: NotebookNode, path: Path) -> None:
+    """Run all cells in a fresh kernel and keep their outputs, nothing about the run."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SourceError(f"{path}: a cell failed\n{error}") from None
+    # The kernel writes its own language_info and execution details: drop them.
+    notebook.metadata = NotebookNode(
+        kernelspec=KERNEL, language_info={"name": "python"}
+    )
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+
+
+def _essence(notebook: NotebookNode) -> str:
+    """Everything but the outputs, as text to compare."""
+    cells = [[c.id, c.cell_type, c.source, c.metadata] for c in notebook.cells]
+    return json.dumps([cells, notebook.metadata], sort_keys=True)
+
+
+def is_current(stored: Path, fresh: NotebookNode) -> bool:
+    """Whether a stored notebook says what its source says and has been executed."""
+    if not stored.exists():
+        return False
+    notebook = nbformat.read(stored, as_version=4)
+    executed = all(c.execution_count for c in notebook.cells if c.cell_type == "code")
+    return executed and _essence(notebook) == _essence(fresh)
+
+
+def _text(notebook: NotebookNode) -> str:
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file at once: a build that is killed leaves the old one whole."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+# --------------------------------------------------------------------------- the build
+
+
+def sources(root: Path) -> list[Path]:
+    """Every percent script of the course, chapters first."""
+    return sorted(root.glob("chapters/*.py")) + sorted(root.glob("solutions/*.py"))
+
+
+def build(
+    root: Path,
+    only: list[Path] | None = None,
+    check: bool = False,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> list[str]:
+    """Bring the notebooks up to date; return what was stale, one line each.
+
+    only   these sources instead of all
+    check  write nothing
+    force  execute again what is current too
+
+    Raises SourceError for a source that breaks a rule, EditedLabError instead of
+    overwriting a lab that somebody has worked in.
+    """
+    stale = []
+    for source in only or sources(root):
+        fresh = read_source(source)
+        made = source.with_suffix(".ipynb")
+        if force or not is_current(made, fresh):
+            stale.append(f"{made.relative_to(root)} is not what {source.name} makes")
+            if not check:
+                executed = nbformat.from_dict(json.loads(json.dumps(fresh)))
+                say(f"{made.relative_to(root)}: running {len(fresh.cells)} cells …")
+                start = time.perf_counter()
+                execute(executed, made)
+                _write(made, _text(executed))
+                say(f"  written after {time.perf_counter() - start:.0f} s")
+        if source.parent.name == "solutions":
+            stale += _build_lab(root, source, fresh, check, say)
+    if only is None:
+        stale += [f"{path.relative_to(root)} has no source" for path in _orphans(root)]
+    return stale
+
+
+def _build_lab(root, source, solution, check, say) -> list[str]:
+    path = root / "labs" / f"{source.stem}.ipynb"
+    text = _text(lab_from_solution(solution, source.stem))
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return []
+    if path.exists() and was_edited(path):
+        raise EditedLabError(
+            f"{path.relative_to(root)} holds somebody's work and is left as it is; "
+            "move it away (labkit lab makes copies to work in), then build again."
+        )
+    if not check:
+        _write(path, text)
+        say(f"{path.relative_to(root)}: written")
+    return [f"{path.relative_to(root)} is not what {source.name} makes"]
+
+
+def _orphans(root: Path) -> list[Path]:
+    """Notebooks that no source makes."""
+    made = {s.with_suffix(".ipynb") for s in sources(root)}
+    made |= {root / "labs" / p.name for p in made if p.parent.name == "solutions"}
+    folders = ("chapters", "labs", "solutions")
+    return [
+        p for f in folders for p in sorted((root / f).glob("*.ipynb")) if p not in made
+    ]

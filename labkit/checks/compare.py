@@ -1,0 +1,299 @@
+"""What a learner's record is compared for, rung by rung.
+
+Each rung is a function of a case, the learner's record and the reference's record. It
+returns None, or one or two sentences that say what was expected and what came.
+"""
+
+import torch
+from torch import Tensor
+
+from labkit.checks import probes
+from labkit.checks.probes import Case
+
+TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+OUTPUT = ("output", "output_eval")
+# What to compare when a misconception is to be recognized by the rung that failed.
+ASPECTS = {
+    "runs": ("error", "output"),
+    "edge cases": ("error", "output", "output_eval"),
+    "parameters": ("module", "parameters", "initial"),
+    "gradients": ("gradients", "error"),
+    "inputs unchanged": ("mutated", "changed", "repeat"),
+    "written out": ("called",),
+}
+
+
+def aspect(rung: str) -> tuple[str, ...]:
+    """The record's keys that a rung looks at; shape, values and properties: output."""
+    return ASPECTS.get(rung, OUTPUT)
+
+
+# ------------------------------------------------------------------------- the rungs
+
+
+def runs(case: Case, record: dict, right: dict) -> str | None:
+    error, expected = record["error"], right["error"]
+    if error and error["type"] == "NotImplementedError":
+        return "Not written yet."
+    if expected and (not error or error["type"] != expected["type"]):
+        got = f"it raised {error['type']}" if error else "it raised nothing"
+        return (
+            f"{_in(case)}, {case.target} should raise {expected['type']} "
+            f"({expected['message']}); {got}."
+        )
+    if error and not expected and not _while_differentiating(error):
+        where = f" Line: {error['line']}" if error["line"] else ""
+        return (
+            f"{_in(case)}, {error['stage']} raised "
+            f"{error['type']}: {error['message']}.{where}"
+        )
+    return None
+
+
+def _while_differentiating(error: dict) -> bool:
+    """Such an error belongs to a later rung: the plain call went through."""
+    return error["stage"].endswith(probes.WITH_GRADIENTS)
+
+
+def parameters(case: Case, record: dict, right: dict) -> str | None:
+    if not record["module"]:
+        return f"{case.target} must be a class derived from torch.nn.Module."
+    mine, wanted = record["parameters"], right["parameters"]
+    for name, size in wanted.items():
+        if name not in mine:
+            found = ", ".join(mine) or "none"
+            return (
+                f"{_in(case)}, no parameter is registered as {name!r} (found: {found})."
+                " A tensor becomes a parameter by self.name = nn.Parameter(tensor)."
+            )
+        if tuple(mine[name]) != tuple(size):
+            return f"{_in(case)}, {name} has shape {mine[name]}; expected {size}."
+    if extra := sorted(set(mine) - set(wanted)):
+        return f"{_in(case)}, there are parameters too many: {', '.join(extra)}."
+    if set(record["initial"]) != set(right["initial"]):
+        return (
+            f"{_in(case)}, the state dict has {sorted(record['initial'])}; "
+            f"expected {sorted(right['initial'])}."
+        )
+    for name, value in right["initial"].items():
+        if not close(record["initial"][name].to(value), value):
+            return f"{_in(case)}, {name} does not start at its usual initial value."
+    return None
+
+
+def shape(case: Case, record: dict, right: dict) -> str | None:
+    if "output" not in right:
+        return None
+    return _shape(record["output"], right["output"], f"{_in(case)}, the output")
+
+
+def _shape(got: object, wanted: object, what: str) -> str | None:
+    if _kind(got) != _kind(wanted):
+        return f"{what} is {_kind(got)}; expected {_kind(wanted)}."
+    if isinstance(wanted, Tensor) and got.shape != wanted.shape:
+        return (
+            f"{what} has shape {tuple(got.shape)}; expected {tuple(wanted.shape)}."
+            f"{_axis_hint(got, wanted)}"
+        )
+    if isinstance(wanted, dict):
+        if set(got) != set(wanted):
+            return f"{what} has the keys {sorted(got)}; expected {sorted(wanted)}."
+        return _first(_shape(got[k], wanted[k], f"{what} {k!r}") for k in wanted)
+    if isinstance(wanted, tuple | list):
+        pairs = zip(got, wanted, strict=True)
+        return _first(
+            _shape(g, w, f"{what} number {i}") for i, (g, w) in enumerate(pairs)
+        )
+    return None
+
+
+def _axis_hint(got: Tensor, wanted: Tensor) -> str:
+    if got.dim() != wanted.dim():
+        return f" It has {got.dim()} axes instead of {wanted.dim()}."
+    pairs = zip(got.shape, wanted.shape, strict=True)
+    axes = [str(i) for i, (g, w) in enumerate(pairs) if g != w]
+    return f" Axis {' and '.join(axes)} differ{'s' if len(axes) == 1 else ''}."
+
+
+def dtype(case: Case, record: dict, right: dict) -> str | None:
+    if "output" not in right:
+        return None
+    if not record["device"]:
+        return f"{_in(case)}, the output lies on another device than the input."
+    for got, wanted in _pairs(record["output"], right["output"]):
+        if got.dtype != wanted.dtype and not _both_integers(got, wanted):
+            return (
+                f"{_in(case)}, the output has dtype {got.dtype}; expected "
+                f"{wanted.dtype}. Usual causes: a constant or a .float() of fixed type."
+            )
+    return None
+
+
+def values(case: Case, record: dict, right: dict) -> str | None:
+    if "output" not in right:
+        return None
+    for key in OUTPUT:
+        if key not in right:
+            continue
+        mode = ", in eval mode" if key == "output_eval" else ""
+        if problem := _values(record.get(key), right[key], case, "the output"):
+            return f"{_in(case)}{mode}, {problem}"
+    return None
+
+
+def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
+    if isinstance(wanted, dict):
+        return _first(_values(got[k], wanted[k], case, f"{what} {k!r}") for k in wanted)
+    if isinstance(wanted, tuple | list):
+        pairs = zip(got, wanted, strict=True)
+        return _first(
+            _values(g, w, case, f"{what} number {i}") for i, (g, w) in enumerate(pairs)
+        )
+    if isinstance(wanted, Tensor):
+        if close(got, wanted, case.tolerance):
+            return None
+        return f"{what} is wrong: {_largest_difference(got, wanted)}"
+    return None if alike_values(got, wanted) else f"{what} is {got}; expected {wanted}."
+
+
+def answer(case: Case, record: dict, right: dict) -> str | None:
+    """All of the above in one: for an edge case, judged by itself."""
+    rungs = (runs, shape, dtype, values)
+    return _first(rung(case, record, right) for rung in rungs)
+
+
+def gradients(case: Case, record: dict, right: dict) -> str | None:
+    if "gradients" not in right:
+        return None
+    if record["error"]:
+        error = record["error"]
+        return (
+            f"{_in(case)}, {error['stage']} raised {error['type']}: {error['message']}."
+            f" Line: {error['line']}"
+        )
+    for name, wanted in right["gradients"].items():
+        got = record["gradients"].get(name)
+        if (got is None) != (wanted is None):
+            return (
+                f"{_in(case)}, no gradient flows back to {name}. Usual causes: "
+                ".detach(), .data, .item(), torch.no_grad() or torch.tensor(…)."
+                if got is None
+                else f"{_in(case)}, a gradient flows to {name}; none should."
+            )
+        if wanted is not None and not close(got, wanted, case.tolerance):
+            difference = _largest_difference(got, wanted)
+            return f"{_in(case)}, the gradient of {name} is wrong: {difference}"
+    return None
+
+
+def side_effects(case: Case, record: dict, right: dict) -> str | None:
+    if right["error"]:
+        return None
+    if record["mutated"]:
+        return (
+            f"{_in(case)}, the call changed its input {', '.join(record['mutated'])} "
+            "in place. Usual causes: -=, *=, or a method ending in an underscore."
+        )
+    if record.get("changed") and not right.get("changed"):
+        return f"{_in(case)}, a forward pass changed {', '.join(record['changed'])}."
+    if right["repeat"] and not record["repeat"]:
+        return f"{_in(case)}, a second call with the same inputs gave another output."
+    return None
+
+
+def off_limits(case: Case, record: dict, right: dict) -> str | None:
+    if not record["called"]:
+        return None
+    return (
+        f"The values are right, but {', '.join(record['called'])} was called. This "
+        "exercise asks you to write the computation out: that call is off limits here."
+    )
+
+
+# --------------------------------------------------------------------------- helpers
+
+
+def close(got: Tensor, wanted: Tensor, tolerance: float | None = None) -> bool:
+    """Equal up to the tolerance of the dtype, relative to the largest value."""
+    if got.shape != wanted.shape:
+        return False
+    if not wanted.is_floating_point():
+        return bool((got == wanted).all())
+    tolerance = tolerance or TOLERANCE.get(wanted.dtype, 1e-2)
+    finite = wanted[wanted.isfinite()].abs()
+    scale = float(finite.max()) if finite.numel() else 1.0
+    return torch.allclose(
+        got.to(wanted), wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True
+    )
+
+
+def alike(mine: dict, theirs: dict, keys: tuple[str, ...]) -> bool:
+    """Whether two records say the same under these keys."""
+    return all(alike_values(mine.get(key), theirs.get(key)) for key in keys)
+
+
+def alike_values(a: object, b: object) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and close(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        if {"stage", "type"} <= set(a):  # an error: how it is worded may differ
+            return a.get("type") == b.get("type")
+        return set(a) == set(b) and all(alike_values(a[k], b[k]) for k in a)
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b) and all(map(alike_values, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 1e-9 * max(1.0, abs(b)) or (a != a and b != b)
+    return type(a) is type(b) and a == b
+
+
+def _in(case: Case) -> str:
+    return f"In the case “{case.name}”"
+
+
+def _first(problems) -> str | None:
+    return next((problem for problem in problems if problem), None)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return "a tensor"
+    if isinstance(value, dict) and set(value) == {"type"}:
+        return f"a {value['type']}"
+    if isinstance(value, tuple | list):
+        return f"a tuple of {len(value)}"
+    if value is None:
+        return "None (is a return missing?)"
+    return f"a {type(value).__name__}"
+
+
+def _both_integers(a: Tensor, b: Tensor) -> bool:
+    return not any(
+        t.is_floating_point() or t.is_complex() or t.dtype == torch.bool for t in (a, b)
+    )
+
+
+def _pairs(got: object, wanted: object) -> list[tuple[Tensor, Tensor]]:
+    """The tensors of two outputs of the same structure."""
+    if isinstance(wanted, Tensor):
+        return [(got, wanted)]
+    if isinstance(wanted, dict):
+        return [pair for k in wanted for pair in _pairs(got[k], wanted[k])]
+    if isinstance(wanted, tuple | list):
+        both = zip(got, wanted, strict=True)
+        return [pair for g, w in both for pair in _pairs(g, w)]
+    return []
+
+
+def _largest_difference(got: Tensor, wanted: Tensor) -> str:
+    if got.dim() == 0:
+        return f"it is {got.item():.4g}; expected {wanted.item():.4g}."
+    got, wanted = got.double(), wanted.double()
+    gap = (got - wanted).abs()
+    gap[got.isnan() ^ wanted.isnan()] = torch.inf
+    gap = gap.nan_to_num(nan=0.0, posinf=torch.inf)
+    index = torch.unravel_index(gap.argmax(), gap.shape)
+    at = ", ".join(str(int(i)) for i in index)
+    return (
+        f"entry [{at}] is {got[index].item():.4g}; expected {wanted[index].item():.4g}"
+        " (the largest difference)."
+    )

@@ -1,0 +1,280 @@
+"""The only code that touches what a learner wrote.
+
+A probe calls the learner's function or class on given cases and returns one record a
+case: plain data, from which a judge elsewhere draws its verdict. Nothing here knows
+what is right. Keys of a record:
+
+    error       None, or {stage, type, message, line}: the learner's code raised
+    output      what came back: tensor, number, string, tuple, list or dict of them
+    device      whether every tensor of the output lies where the input lay
+    repeat      whether a second call gave the same
+    gradients   {input: gradient of a fixed weighting of the output, None if none flows}
+    mutated     names of the inputs that the call changed in place
+    called      names of calls that the exercise puts off limits
+
+and for a class also
+
+    module      whether it is an nn.Module
+    parameters  {name: shape} of what is registered
+    initial     {name: tensor} of a fresh state dict
+    changed     names in the state dict that a forward pass changed
+    output_eval the output in eval mode
+"""
+
+import linecache
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+WITH_GRADIENTS = "with inputs that require gradients"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A torch.nn module as plain data, for exercises that take modules as arguments.
+
+    Layer("Linear", (4, 4), state={"weight": w, "bias": b}) builds nn.Linear(4, 4)
+    with these weights.
+    """
+
+    kind: str
+    args: tuple = ()
+    kwargs: dict = field(default_factory=dict)
+    state: dict = field(default_factory=dict)
+
+    def build(self, device: torch.device | str = "cpu") -> nn.Module:
+        args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
+        module = getattr(nn, self.kind)(*args, **self.kwargs)
+        for name, value in self.state.items():
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, nn.Parameter(value.to(device)))
+        return module.to(device)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question to the learner's object.
+
+    name       what the case is about, for the feedback
+    target     the function or class that is asked
+    args       given in order; kwargs given by name. For a class: of its constructor
+    state      for a class: the state dict to load, or None
+    inputs     for a class: what its forward is given
+    gradients  whether gradients are asked for
+    tolerance  relative to the largest value; None: the usual one of the dtype
+    edge       an unusual input, judged after the ordinary ones
+    """
+
+    name: str
+    target: str
+    args: dict = field(default_factory=dict)
+    kwargs: dict = field(default_factory=dict)
+    state: dict | None = None
+    inputs: dict = field(default_factory=dict)
+    gradients: bool = True
+    tolerance: float | None = None
+    edge: bool = False
+
+
+def run(
+    probe: str,
+    objects: dict[str, object],
+    cases: Iterable[Case],
+    off_limits: Iterable[str] = (),
+    device: torch.device | str = "cpu",
+) -> list[dict]:
+    """Put every case to the learner's objects; never raises for what they do."""
+    ask = {"function": _ask_function, "module": _ask_module}[probe]
+    records = []
+    for case in cases:
+        record = {"error": None}
+        watch = _Watch(off_limits)
+        try:
+            ask(objects[case.target], case, record, watch, device)
+        except Exception as error:
+            record["error"] = _describe(error, record.pop("stage", "calling it"))
+        record.pop("stage", None)
+        record["called"] = sorted(watch.seen)
+        records.append(record)
+    return records
+
+
+def _ask_function(function, case: Case, record: dict, watch, device) -> None:
+    record["stage"] = f"calling {case.target}"
+    given = _fresh({**case.args, **case.kwargs}, device)
+    _call_and_record(function, case.args, given, record, watch, device)
+    if case.gradients:
+        given = _fresh({**case.args, **case.kwargs}, device, requires_grad=True)
+        record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
+        output = _call(function, case.args, given)
+        _record_gradients(output, given, record)
+
+
+def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
+    record["module"] = isinstance(kind, type) and issubclass(kind, nn.Module)
+    if not record["module"]:
+        return
+    record["stage"] = f"constructing {case.target}"
+    module = kind(*case.args.values(), **case.kwargs).to(device)
+    record["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
+    record["initial"] = _plain(module.state_dict())
+    if case.state is not None:
+        record["stage"] = f"loading a state dict into {case.target}"
+        if _shapes(case.state) != _shapes(module.state_dict()):
+            return  # the judge compares the parameters and says which differ
+        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
+        dtype = next((v.dtype for v in case.state.values()), torch.float64)
+        module.to(dtype)
+
+    record["stage"] = f"calling {case.target}"
+    before = _plain(module.state_dict())
+    module.train()
+    given = _fresh(case.inputs, device)
+    _call_and_record(module, case.inputs, given, record, watch, device)
+    after = _plain(module.state_dict())
+    record["changed"] = [n for n in before if not _same(before[n], after.get(n))]
+    module.eval()
+    with torch.no_grad():
+        record["output_eval"] = _plain(module(*_fresh(case.inputs, device).values()))
+
+    if case.gradients:
+        module.train()
+        given = _fresh(case.inputs, device, requires_grad=True)
+        record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
+        output = _call(module, case.inputs, given)
+        _record_gradients(output, {**given, **dict(module.named_parameters())}, record)
+
+
+def _shapes(state: dict) -> dict:
+    return {name: value.shape for name, value in state.items()}
+
+
+def _call(function: Callable, args: dict, given: dict) -> object:
+    """Call with the names in `args` in order and the rest by name."""
+    rest = {name: value for name, value in given.items() if name not in args}
+    return function(*(given[name] for name in args), **rest)
+
+
+def _call_and_record(function, args, given, record: dict, watch, device) -> None:
+    kept = {n: v.clone() for n, v in given.items() if isinstance(v, Tensor)}
+    with watch:
+        output = _call(function, args, given)
+    record["output"] = _plain(output)
+    record["device"] = all(
+        t.device.type == torch.device(device).type for t in _tensors(output)
+    )
+    record["mutated"] = [n for n, v in kept.items() if not _same(v, given[n])]
+    again = _plain(_call(function, args, {**given, **kept}))
+    record["repeat"] = _same(record["output"], again)
+
+
+def _record_gradients(output: object, given: dict, record: dict) -> None:
+    """Gradients of Σ output · cos(0, 1, 2, …), a fixed weighting, by input."""
+    wanted = {n: v for n, v in given.items() if _differentiable(v) and v.requires_grad}
+    outputs = [t for t in _tensors(output) if t.requires_grad]
+    gradients = [None] * len(wanted)
+    if outputs and wanted:
+        ramps = [torch.arange(t.numel(), dtype=torch.float64).cos() for t in outputs]
+        total = sum(
+            (t * ramp.to(t).reshape(t.shape)).sum()
+            for t, ramp in zip(outputs, ramps, strict=True)
+        )
+        gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
+    record["gradients"] = dict(zip(wanted, map(_plain, gradients), strict=True))
+
+
+def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
+    """Copies on the device, so that no call can reach another's inputs."""
+    fresh = {}
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            value = value.detach().clone().to(device)
+            if requires_grad and _differentiable(value):
+                value.requires_grad_()
+        elif isinstance(value, Layer):
+            value = value.build(device)
+        fresh[name] = value
+    return fresh
+
+
+def _differentiable(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _tensors(value: object) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _plain(value: object) -> object:
+    """What came back, as plain data; {"type": name} for what is not."""
+    if isinstance(value, Tensor):
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            return {"type": f"{value.layout} tensor on {value.device.type}"}
+        return value.detach().cpu().clone().as_subclass(Tensor)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):  # named tuples
+        return tuple(_plain(item) for item in value)
+    return {"type": type(value).__name__}
+
+
+def _same(a: object, b: object) -> bool:
+    """Equal up to rounding; NaN equals NaN."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and torch.allclose(
+            a.to(torch.complex128), b.to(torch.complex128), equal_nan=True
+        )
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(_same(a[k], b[k]) for k in a)
+    return type(a) is type(b) and a == b
+
+
+def _describe(error: Exception, stage: str) -> dict:
+    """Where in the learner's code an error came up, without our frames."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # A notebook cell's file is not on disk under a package; ours and torch's are.
+    theirs = [
+        frame
+        for frame in frames
+        if "site-packages" not in frame.filename and frame.filename != __file__
+    ]
+    line = ""
+    if theirs:
+        line = linecache.getline(theirs[-1].filename, theirs[-1].lineno).strip()
+    return {
+        "stage": stage,
+        "type": type(error).__name__,
+        "message": str(error).split("\n")[0][:300],
+        "line": line[:120],
+    }
+
+
+class _Watch(TorchFunctionMode):
+    """Notes which of the off-limits PyTorch calls are made."""
+
+    def __init__(self, off_limits: Iterable[str]):
+        super().__init__()
+        self.off_limits = frozenset(off_limits)
+        self.seen: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = resolve_name(func) or f"{func.__module__}.{func.__name__}"
+        if name.rpartition(".")[2] in self.off_limits:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))

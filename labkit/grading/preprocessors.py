@@ -1,0 +1,16 @@
+"""What this course adds to nbgrader's own preprocessors."""
+
+from nbgrader.preprocessors import ClearSolutions
+
+
+class NumberedStubs(ClearSolutions):
+    """nbgrader's ClearSolutions, with the exercise's number in each stub."""
+
+    def preprocess_cell(self, cell, resources, cell_index):
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        number = ".".join(part for part in grade_id.split("-") if part.isdigit())
+        self.code_stub = {
+            "python": "# YOUR CODE HERE\n"
+            f'raise NotImplementedError("Exercise {number}")'
+        }
+        return super().preprocess_cell(cell, resources, cell_index)

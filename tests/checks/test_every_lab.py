@@ -1,0 +1,122 @@
+"""The checks are proven here: every known mistake is caught and named, in every lab."""
+
+import time
+
+import pytest
+import torch
+
+from labkit import checks
+from labkit.checks import CheckFailed, check, plain, probes, section_exercises
+
+EXERCISES = [e for section in checks.MODULES for e in section_exercises(section)]
+MISTAKES = [(e, wrong) for e in EXERCISES for wrong in e.misconceptions]
+SEEDS = (checks.exercise.PUBLIC_SEED, 1, 20261123)
+
+
+def name_of(value):
+    return getattr(value, "number", None) or getattr(value, "__name__", None)
+
+
+@pytest.mark.parametrize("exercise, wrong", MISTAKES, ids=name_of)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_misconception_is_rejected_and_named(exercise, wrong, seed):
+    target = getattr(wrong, "stands_in_for", exercise.names[0])
+    report = exercise.examine({**exercise.reference, target: wrong}, seed)
+    assert not report.passed
+    assert report.misconception == wrong.__name__, report.text()
+    assert report.explanation in report.text()
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_reference_is_right(exercise, seed):
+    """Only that it calls what learners must write out can be said against it."""
+    report = exercise.examine(exercise.reference, seed)
+    assert [v.property for v in report.verdicts if not v.passed] in (
+        [],
+        ["written out"],
+    )
+    assert ("written out" in report.text()) == bool(exercise.off_limits)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_sentences_differ_and_speak_to_the_learner(exercise):
+    sentences = [wrong.__doc__ for wrong in exercise.misconceptions]
+    assert len(set(sentences)) == len(sentences)
+    assert all("You" in s.split(".")[0] and s.strip().endswith(".") for s in sentences)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_the_slowest_feedback_comes_within_a_second(exercise):
+    wrong = exercise.misconceptions[-1]  # recognized last
+    target = getattr(wrong, "stands_in_for", exercise.names[0])
+    start = time.process_time()
+    exercise.examine({**exercise.reference, target: wrong})
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_private_seeds_change_sizes_and_values(exercise):
+    def shapes_and_sum(seed):
+        tensors = [t for c in exercise.cases(seed) for t in _tensors(c)]
+        return [t.shape for t in tensors], sum(float(t.double().sum()) for t in tensors)
+
+    seen = [shapes_and_sum(seed) for seed in range(6)]
+    assert len({str(shapes) for shapes, _ in seen}) > 1
+    assert len({total for _, total in seen}) == len(seen)
+
+
+def _tensors(case):
+    given = [*case.args.values(), *case.inputs.values(), *(case.state or {}).values()]
+    return [value for value in given if isinstance(value, torch.Tensor)]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_cases_and_records_survive_the_pipe(exercise):
+    """In grading both cross a pipe as plain data; the verdict must not change."""
+    wrong = exercise.misconceptions[0]
+    target = getattr(wrong, "stands_in_for", exercise.names[0])
+    objects = {**exercise.reference, target: wrong}
+    cases = plain.loads(plain.dumps(exercise.cases(3)))
+    records = probes.run(exercise.probe, objects, cases, exercise.off_limits)
+    report = exercise.judge(cases, plain.loads(plain.dumps(records)))
+    assert report.to_json() == exercise.examine(objects, 3).to_json()
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
+def test_nonsense_is_met_with_a_sentence(exercise):
+    """Whatever a learner's object does, the check answers in words of its own."""
+
+    class Odd(torch.nn.Module):
+        def forward(self, *args):
+            return "odd"
+
+    def stop(*args, **kwargs):
+        raise KeyError("stop")
+
+    returns = [None, 3, "text", (), [torch.ones(2)], {"a": 1}, object(), float("nan")]
+    nonsense = [lambda *a, v=v, **k: v for v in returns]
+    nonsense += [stop, Odd, dict, torch.sparse_coo_tensor, lambda: 1, (1).__add__]
+    for thing in nonsense:
+        with pytest.raises(CheckFailed) as failed:
+            check(exercise.number, *[thing] * len(exercise.names))
+        assert str(failed.value).startswith(f"✗ {exercise.number} ")
+        assert "Traceback" not in str(failed.value)
+
+
+def test_a_result_instead_of_a_function_is_explained():
+    with pytest.raises(CheckFailed, match="without calling them"):
+        check("1.1", torch.ones(2, 3, 4))
+
+
+def test_an_unknown_number_is_explained():
+    with pytest.raises(CheckFailed, match="no exercise 9.9; there are 1.1, 1.2"):
+        check("9.9", len)
+
+
+def test_plain_data_is_only_plain_data():
+    with pytest.raises(TypeError, match="not plain data: object"):
+        plain.dumps([object()])
+    for damaged in (b"", b"\xff" * 40, plain.dumps([1])[:-1]):
+        with pytest.raises(ValueError, match="not plain data"):
+            plain.loads(damaged)

@@ -1,0 +1,306 @@
+"""Lab 1: legitimate answers that must pass, and mistakes spelled in other words."""
+
+import pytest
+import torch
+from torch import nn
+
+from labkit.checks import find, section_exercises
+
+# ------------------------------------------------------------- legitimate alternatives
+
+
+def batch_norm_by_loop(x, eps=1e-5):
+    columns = []
+    for c in range(x.shape[-1]):
+        values = x[:, :, c]
+        spread = ((values - values.mean()) ** 2).mean()
+        columns.append((values - values.mean()) / (spread + eps) ** 0.5)
+    return torch.stack(columns, dim=-1)
+
+
+def batch_norm_flat(x, eps=1e-5):
+    variance, mean = torch.var_mean(x.reshape(-1, x.shape[-1]), 0, correction=0)
+    return ((x - mean) * torch.rsqrt(variance + eps)).reshape(x.shape)
+
+
+def batch_norm_einsum(x, eps=1e-5):
+    n = x.shape[0] * x.shape[1]
+    x = x - torch.einsum("btc->c", x) / n
+    return x / torch.sqrt(torch.einsum("btc,btc->c", x, x) / n + eps)
+
+
+def layer_norm_two_pass(x, weight=None, bias=None, eps=1e-5):
+    centred = x - x.mean(-1, keepdim=True)
+    y = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
+    weight = 1 if weight is None else weight
+    return y * weight + (0 if bias is None else bias)
+
+
+def layer_norm_transposed(x, weight=None, bias=None, eps=1e-5):
+    channels = x.movedim(-1, 0)
+    variance, mean = torch.var_mean(channels, 0, unbiased=False)
+    y = ((channels - mean) / (variance + eps).sqrt()).movedim(0, -1)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+def layer_norm_by_matrix(x, weight=None, bias=None, eps=1e-5):
+    C = x.shape[-1]
+    centring = torch.eye(C, dtype=x.dtype, device=x.device) - 1 / C
+    y = x @ centring
+    y = y / (y.square().sum(-1, keepdim=True) / C + eps).sqrt()
+    y = y if weight is None else torch.einsum("...c,c->...c", y, weight)
+    return y if bias is None else torch.add(y, bias)
+
+
+class ModuleOneRow(nn.Module):
+    """Everything in forward, parameters by register_parameter, an extra attribute."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.normalized_shape, self.eps = (normalized_shape,), eps
+        self.register_parameter("weight", nn.Parameter(torch.ones(normalized_shape)))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(normalized_shape)))
+
+    def forward(self, x):
+        y = x - x.mean(-1, keepdim=True)
+        y = y / (y.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+        return torch.addcmul(self.bias, y, self.weight)
+
+
+class ModuleBiasFirst(nn.Module):
+    """Parameters in the other order: the state dict goes by names."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros([normalized_shape]))
+        self.weight = nn.Parameter(torch.ones([normalized_shape]))
+        self.epsilon = eps
+
+    def forward(self, input):
+        return layer_norm_two_pass(input, self.weight, self.bias, self.epsilon)
+
+
+def backward_textbook(grad_output, x, weight, eps=1e-5):
+    """Path by path, as in the batch norm paper."""
+    C = x.shape[-1]
+    mu = x.mean(-1, keepdim=True)
+    variance = ((x - mu) ** 2).mean(-1, keepdim=True)
+    inverse = (variance + eps) ** -0.5
+    h = grad_output * weight
+    grad_variance = (h * (x - mu) * -0.5 * inverse**3).sum(-1, keepdim=True)
+    grad_mu = (-h * inverse).sum(-1, keepdim=True)
+    grad_x = h * inverse + grad_variance * 2 * (x - mu) / C + grad_mu / C
+    x_hat = (x - mu) * inverse
+    return (
+        grad_x,
+        (grad_output * x_hat).flatten(0, 1).sum(0),
+        grad_output.flatten(0, 1).sum(0),
+    )
+
+
+def backward_einsum_list(grad_output, x, weight, eps=1e-5):
+    """A list instead of a tuple, einsum for the sums."""
+    variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    x_hat = (x - mean) / (variance + eps).sqrt()
+    h, C = grad_output * weight, x.shape[-1]
+    dot = torch.einsum("btc,btc->bt", h, x_hat)[..., None]
+    grad_x = (C * h - h.sum(-1, keepdim=True) - x_hat * dot) / C
+    return [
+        grad_x / (variance + eps).sqrt(),
+        torch.einsum("btc,btc->c", grad_output, x_hat),
+        torch.einsum("btc->c", grad_output),
+    ]
+
+
+def statistics_by_loop(x, lengths):
+    T, C = x.shape[1:]
+    nothing = torch.full((C,), float("nan"), dtype=x.dtype, device=x.device)
+    count, mean, var = [], [], []
+    for t in range(T):
+        alive = x[lengths > t, t]
+        count.append(len(alive))
+        mean.append(alive.mean(0) if len(alive) else nothing)
+        var.append(alive.var(0, correction=0) if len(alive) else nothing)
+    return torch.tensor(count, device=x.device), torch.stack(mean), torch.stack(var)
+
+
+def statistics_by_nanmean(x, lengths):
+    dead = torch.arange(x.shape[1], device=x.device)[None] >= lengths[:, None]
+    x = x.masked_fill(dead[..., None], float("nan"))
+    mean = x.nanmean(0)
+    return (~dead).sum(0, dtype=torch.int32), mean, ((x - mean) ** 2).nanmean(0)
+
+
+def pre_norm_steps(x, norm, sublayer):
+    stream = x.clone()
+    stream += sublayer(norm(x))
+    return stream
+
+
+def post_norm_steps(x, norm, sublayer):
+    return norm(torch.add(sublayer(x), x))
+
+
+def rms_norm_by_length(x, weight=None, eps=1e-6):
+    C = x.shape[-1]
+    y = x / torch.sqrt(torch.linalg.vector_norm(x, dim=-1, keepdim=True) ** 2 / C + eps)
+    return y if weight is None else weight * y
+
+
+ALTERNATIVES = [
+    ("1.1", batch_norm_by_loop),
+    ("1.1", batch_norm_flat),
+    ("1.1", batch_norm_einsum),
+    ("1.2", layer_norm_two_pass),
+    ("1.2", layer_norm_transposed),
+    ("1.2", layer_norm_by_matrix),
+    ("1.3", ModuleOneRow),
+    ("1.3", ModuleBiasFirst),
+    ("1.4", backward_textbook),
+    ("1.4", backward_einsum_list),
+    ("1.5", statistics_by_loop),
+    ("1.5", statistics_by_nanmean),
+    ("1.6", pre_norm_steps, post_norm_steps),
+    ("1.7", rms_norm_by_length),
+]
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES, ids=lambda a: a[1].__name__)
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_legitimate_alternatives_pass(alternative, seed):
+    number, *answers = alternative
+    exercise = find(number)
+    report = exercise.examine(dict(zip(exercise.names, answers, strict=True)), seed)
+    assert report.passed, report.text()
+
+
+# ------------------------------------------------- the same mistakes, in other words
+
+
+def layer_norm_by_joined_axes(x, weight=None, bias=None, eps=1e-5):
+    flat = x.reshape(*x.shape[:-2], -1) if x.dim() > 1 else x
+    y = layer_norm_two_pass(flat, None, None, eps).reshape(x.shape)
+    weight = 1 if weight is None else weight
+    return y * weight + (0 if bias is None else bias)
+
+
+def layer_norm_std(x, weight=None, bias=None, eps=1e-5):
+    spread = torch.sqrt(torch.std(x, dim=-1, keepdim=True) ** 2 + eps)
+    y = (x - x.mean(-1, keepdim=True)) / spread
+    weight = 1 if weight is None else weight
+    return y * weight + (0 if bias is None else bias)
+
+
+def layer_norm_minus_equals(x, weight=None, bias=None, eps=1e-5):
+    x -= x.mean(-1, keepdim=True)
+    return layer_norm_two_pass(x, weight, bias, eps)
+
+
+def layer_norm_item_statistics(x, weight=None, bias=None, eps=1e-5):
+    with torch.no_grad():
+        mean = x.mean(-1, keepdim=True)
+        spread = torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps)
+    y = (x - mean) / spread
+    weight = 1 if weight is None else weight
+    return y * weight + (0 if bias is None else bias)
+
+
+class ModuleTensorAttributes(nn.Module):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        self.scale, self.eps = torch.ones(normalized_shape), eps
+
+    def forward(self, x):
+        return layer_norm_two_pass(x, self.scale, None, self.eps)
+
+
+def backward_missing_both(grad_output, x, weight, eps=1e-5):
+    std = (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
+    x_hat = (x - x.mean(-1, keepdim=True)) / std
+    grad_weight = (grad_output * x_hat).sum((0, 1))
+    return grad_output * weight / std, grad_weight, grad_output.sum((0, 1))
+
+
+def statistics_divided_by_batch(x, lengths):
+    alive = (torch.arange(x.shape[1])[None] < lengths[:, None].cpu()).to(x)
+    mean = (x * alive[..., None]).sum(0) / x.shape[0]
+    squares = (x * alive[..., None] - mean) ** 2
+    return alive.sum(0).long(), mean, squares.sum(0) / x.shape[0]
+
+
+IN_OTHER_WORDS = [
+    ("1.2", layer_norm_by_joined_axes, "over_positions_too"),
+    ("1.2", layer_norm_std, "unbiased"),
+    ("1.2", layer_norm_minus_equals, "in_place"),
+    ("1.2", layer_norm_item_statistics, "detached"),
+    ("1.3", ModuleTensorAttributes, "PlainTensors"),
+    ("1.4", backward_missing_both, "statistics_constant"),
+    ("1.5", statistics_divided_by_batch, "padding_as_zeros"),
+]
+
+
+@pytest.mark.parametrize("number, answer, name", IN_OTHER_WORDS)
+def test_a_mistake_is_named_however_it_is_written(number, answer, name):
+    exercise = find(number)
+    report = exercise.examine({exercise.names[0]: answer})
+    assert report.misconception == name, report.text()
+
+
+# ------------------------------------------------------ wrong, though nobody named it
+
+
+def layer_norm_clamped(x, weight=None, bias=None, eps=1e-5):
+    return layer_norm_two_pass(x, weight, bias, eps).clamp(-2, 2)
+
+
+def layer_norm_one_sample(x, weight=None, bias=None, eps=1e-5):
+    return layer_norm_two_pass(x[:1], weight, bias, eps)
+
+
+class ModuleForgetsEps(ModuleOneRow):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, 1e-6)
+
+
+class ModuleDropsInTraining(ModuleOneRow):
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.1, self.training)
+
+
+def statistics_with_float_count(x, lengths):
+    count, *rest = statistics_by_loop(x, lengths)
+    return count.float(), *rest
+
+
+WRONG = [
+    ("1.2", layer_norm_clamped, "values"),
+    ("1.2", layer_norm_one_sample, "shape"),
+    ("1.2", lambda x, weight, bias: x, "runs"),
+    ("1.3", ModuleForgetsEps, "values"),
+    ("1.3", ModuleDropsInTraining, "values"),
+    ("1.3", lambda *a, **k: nn.LayerNorm(*a, **k), "parameters"),
+    ("1.5", statistics_with_float_count, "dtype"),
+]
+
+
+@pytest.mark.parametrize("number, answer, rung", WRONG)
+def test_other_wrong_answers_fail_on_the_right_rung(number, answer, rung):
+    exercise = find(number)
+    report = exercise.examine({exercise.names[0]: answer})
+    assert report.failure.property == rung, report.text()
+
+
+def test_calls_off_limits_are_named():
+    for number in ("1.1", "1.2", "1.3", "1.4", "1.7"):
+        exercise = find(number)
+        text = exercise.examine(exercise.reference).text()
+        assert "off limits" in text and "norm" in text
+    autograd = find("1.4").examine(find("1.4").reference).text()
+    assert "torch.autograd.grad" in autograd
+
+
+def test_the_catalogue_is_as_large_as_promised():
+    assert sum(len(e.misconceptions) for e in section_exercises("1")) >= 25
+    assert len(ALTERNATIVES) >= 8
