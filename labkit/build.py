@@ -54,7 +54,8 @@ def read_source(path: Path) -> NotebookNode:
     Raises SourceError, with file and line, where the script breaks a rule.
     """
     text = path.read_text(encoding="utf-8")
-    starts = [n for n, line in enumerate(text.split("\n"), 1) if line[:4] == "# %%"]
+    lines = text.split("\n")
+    starts = [n for n, line in enumerate(lines) if line.startswith("# %%")]
     parsed = jupytext.reads(text, fmt="py:percent")
     if len(parsed.cells) != len(starts):
         raise SourceError(f"{path}:1: the script must begin with a '# %%' line")
@@ -63,11 +64,12 @@ def read_source(path: Path) -> NotebookNode:
         metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
     exercise = None  # the heading we are under
-    for cell, line in zip(parsed.cells, starts, strict=True):
-        where = f"{path}:{line}"
+    ends = [*starts[1:], len(lines)]
+    for cell, start, end in zip(parsed.cells, starts, ends, strict=True):
+        where = f"{path}:{start + 1}"
         cell.metadata = _clean_metadata(cell, where)
         tags = cell.metadata.get("tags", [])
-        _require_markers_balance(cell, "exercise" in tags, where)
+        _require_markers_balance(path, lines[start:end], start, "exercise" in tags)
         if cell.cell_type == "markdown":
             heading = HEADING.search(cell.source)
             if "## Exercise" in cell.source and not heading:
@@ -126,22 +128,25 @@ def _take_options(cell: NotebookNode, where: str) -> dict[str, str]:
     return options
 
 
-def _require_markers_balance(cell: NotebookNode, allowed: bool, where: str) -> None:
-    inside = False
-    for offset, line in enumerate(cell.source.split("\n")):
+def _require_markers_balance(
+    path: Path, lines: list[str], start: int, allowed: bool
+) -> None:
+    """Solution markers come in pairs, and only in exercise cells."""
+    opened = 0  # the line of the BEGIN that waits for its END
+    for number, line in enumerate(lines, start + 1):
+        where = f"{path}:{number}"
         begins, ends = "BEGIN SOLUTION" in line, "END SOLUTION" in line
-        if not (begins or ends):
-            continue
-        if not allowed:
+        if (begins or ends) and not allowed:
             raise SourceError(
                 f"{where}: a solution marker in a cell that is not tagged 'exercise'"
             )
-        if begins == inside:
-            problem = "BEGIN SOLUTION inside a solution" if begins else "END SOLUTION"
-            raise SourceError(f"{where}: unbalanced {problem} (cell line {offset + 1})")
-        inside = begins
-    if inside:
-        raise SourceError(f"{where}: BEGIN SOLUTION without END SOLUTION")
+        if begins and opened:
+            raise SourceError(f"{where}: BEGIN SOLUTION inside a solution")
+        if ends and not opened:
+            raise SourceError(f"{where}: END SOLUTION without BEGIN SOLUTION")
+        opened = number if begins else 0 if ends else opened
+    if opened:
+        raise SourceError(f"{path}:{opened}: BEGIN SOLUTION without END SOLUTION")
 
 
 def _require_checked(exercise: dict | None) -> None:

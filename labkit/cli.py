@@ -1,6 +1,8 @@
-"""The command `labkit`: build | lab | release | grade | validate."""
+"""The command `labkit`: notebooks, labs, grading and validation of the course."""
 
 import argparse
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +20,7 @@ def course_root() -> Path:
 
 
 def build(args: argparse.Namespace) -> int:
+    """Make the notebooks from their sources."""
     from labkit.build import EditedLabError, SourceError
     from labkit.build import build as make
 
@@ -29,19 +32,55 @@ def build(args: argparse.Namespace) -> int:
         return 1
     if not args.check:
         return 0
-    print("\n".join(stale + ["run: make notebooks"]) if stale else "all up to date")
+    print("\n".join([*stale, "run: make notebooks"]) if stale else "all up to date")
     return 1 if stale else 0
+
+
+def lab(args: argparse.Namespace) -> int:
+    """Copy the labs to a folder to work in, keep what is there, open JupyterLab."""
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for original in sorted((course_root() / "labs").glob("*.ipynb")):
+        copy = args.folder / original.name
+        if copy.exists():
+            print(f"{copy}: yours, left as it is")
+        else:
+            shutil.copyfile(original, copy)
+            print(f"{copy}: ready")
+    if args.no_browser:
+        return 0
+    jupyter = Path(sys.executable).with_name("jupyter")
+    os.execv(jupyter, [str(jupyter), "lab", str(args.folder)])
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Run chapters and solutions again and compare every stored output."""
+    from labkit.validate import validate as run
+
+    return run(course_root(), args.device, args.lab)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="labkit", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("build", help="make the notebooks from their sources")
-    command.add_argument("sources", nargs="*", type=Path, help="only these .py files")
-    command.add_argument("--check", action="store_true", help="only say what is stale")
-    command.add_argument("--force", action="store_true", help="execute all again")
-    command.set_defaults(run=build)
+    def command(run, name=None):
+        name = name or run.__name__
+        added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added.set_defaults(run=run)
+        return added
+
+    add = command(build).add_argument
+    add("sources", nargs="*", type=Path, help="only these .py files")
+    add("--check", action="store_true", help="only say what is stale")
+    add("--force", action="store_true", help="execute again what is current too")
+
+    add = command(lab).add_argument
+    add("folder", nargs="?", type=Path, default=Path("work"), help="default: work")
+    add("--no-browser", action="store_true", help="only copy")
+
+    add = command(validate).add_argument
+    add("--device", choices=("cpu", "cuda"), help="default: cpu")
+    add("--lab", action="append", default=[], metavar="PART", help="only names with it")
 
     args = parser.parse_args(argv)
     return args.run(args)

@@ -1,0 +1,31 @@
+# Each verb sets up the environment first, if it is not there yet.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install book test notebooks lab validate grade bench
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev]' && touch $@
+
+book: install  ## the rendered book
+	$(BIN)/jupyter-book build --quiet -W -n --keep-going . && echo "The book is ready. Open $(CURDIR)/_build/html/index.html"
+
+test: install  ## every test, every stored output compared
+	$(BIN)/ruff check . && $(BIN)/pytest && $(BIN)/labkit validate
+
+notebooks: install  ## .ipynb from .py, only what changed
+	$(BIN)/labkit build
+
+lab: install  ## your copies of the labs, in work/
+	$(BIN)/labkit lab
+
+validate: install  ## on a GPU: make validate DEVICE=cuda
+	$(BIN)/labkit validate --device $(or $(DEVICE),cpu)
+
+grade: install  ## make grade DIR=my-course
+	$(BIN)/labkit grade $(or $(DIR),$(error say which course: make grade DIR=my-course))
+
+bench: install  ## grading against stock nbgrader
+	$(BIN)/python benchmarks/grading.py

@@ -1,0 +1,208 @@
+"""House rules that a machine can hold: names, order, sizes, what outputs may say."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from labkit.build import read_source, sources
+from labkit.checks import MODULES, section_exercises
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sources(ROOT)
+STORED = [path.with_suffix(".ipynb") for path in SOURCES]
+NO_LAB = {"04_vision_transformer"}  # opens its chapter
+CELL_LINES, CLASS_LINES, LINE_LENGTH = 30, 40, 88
+DIFFERS_BY_MACHINE = re.compile(
+    r"tensor\(|cuda|device\(|\bat 0x[0-9a-f]+|/(home|tmp|usr|root|work)/"
+    r"|\d (ms|seconds|secs)\b|\d s\b"
+)
+
+
+def name_of(path):
+    return path.stem
+
+
+def cells(path, kind=None):
+    found = nbformat.read(path, as_version=4).cells
+    return [c for c in found if kind in (None, c.cell_type)]
+
+
+# ------------------------------------------------------------------ names and places
+
+
+def test_stems_agree_across_the_folders():
+    """A chapter, its lab, its solution and its checks carry the same name."""
+    chapters = {p.stem for p in ROOT.glob("chapters/*.py")}
+    solutions = {p.stem.removeprefix("lab_") for p in ROOT.glob("solutions/*.py")}
+    labs = {p.stem.removeprefix("lab_") for p in ROOT.glob("labs/*.ipynb")}
+    checks = {
+        f"{'_'.join(part.zfill(2) if i == 0 else part for i, part in enumerate(parts))}"
+        f"_{module}"
+        for module, parts in ((m, s.split(".")) for s, m in MODULES.items())
+    }
+    assert chapters - NO_LAB == solutions == labs == checks
+    assert all(p.stem.startswith("lab_") for p in ROOT.glob("labs/*"))
+
+
+def test_every_notebook_stands_once_in_the_table_of_contents():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+
+    def files(node):
+        if isinstance(node, list):
+            return [name for item in node for name in files(item)]
+        if isinstance(node, dict):
+            inner = [n for v in node.values() if isinstance(v, list) for n in files(v)]
+            return [node[k] for k in ("root", "file") if k in node] + inner
+        return []
+
+    listed = files(toc)
+    assert len(set(listed)) == len(listed)
+    for name in listed:
+        assert any((ROOT / f"{name}{end}").exists() for end in (".md", ".ipynb")), name
+    notebooks = [*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("labs/*.ipynb")]
+    expected = {str(p.relative_to(ROOT).with_suffix("")) for p in notebooks}
+    assert expected == {n for n in listed if (ROOT / f"{n}.ipynb").exists()}
+    assert not any(name.startswith("solutions") for name in listed)
+
+
+@pytest.mark.parametrize("section", MODULES)
+def test_the_checks_and_the_lab_have_the_same_exercises(section):
+    (source,) = ROOT.glob(f"solutions/lab_*_{MODULES[section]}.py")
+    in_lab = re.findall(r"^## Exercise ([\d.]+) ", source.read_text(), re.MULTILINE)
+    assert in_lab == [e.number for e in section_exercises(section)]
+    assert all(n.rpartition(".")[0] == section for n in in_lab)
+
+
+# --------------------------------------------------------------- what a reader meets
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_cells_are_short(source):
+    """At most 30 lines, 40 for a single class; lines of at most 88 characters."""
+    for cell in read_source(source).cells:
+        lines = cell.source.split("\n")
+        if cell.cell_type == "code":
+            top = [line for line in lines if re.match(r"[^\s#)\]}@]", line)]
+            one_class = len(top) == 1 and top[0].startswith("class ")
+            # an answer's docstring says what the task needs: it is not code to read
+            code = re.sub(r'""".*?"""', "", cell.source, flags=re.DOTALL).split("\n")
+            assert len(code) <= (CLASS_LINES if one_class else CELL_LINES), lines[:2]
+        too_long = [line for line in lines if len(line) > LINE_LENGTH]
+        # a table row or a link cannot be broken
+        too_long = [s for s in too_long if cell.cell_type == "code" or "|" not in s[:1]]
+        assert not too_long
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_headings_and_opening(source):
+    notebook = read_source(source)
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    levels = [len(h) for h in re.findall(r"^(#+) ", text, re.MULTILINE)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    steps = zip(levels, levels[1:], strict=False)
+    assert all(after <= before + 1 for before, after in steps), "a level is skipped"
+    opening = notebook.cells[0].source
+    if source.stem not in NO_LAB:
+        assert all(word in opening for word in ("You will", "You need", "Time"))
+    ending = "## Summary" if source.parent.name == "chapters" else "## What you built"
+    assert ending in text
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_one_setup_cell_with_the_same_lines_everywhere(source):
+    code = [c.source for c in read_source(source).cells if c.cell_type == "code"]
+    assert "seed_everything(0)\ndevice = device()" in code[0]
+    # an import after the set-up cell surprises whoever runs cells one by one
+    assert not [c for c in code[1:] if re.search(r"^(import|from) ", c, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_links_go_to_files_that_are_there_and_never_to_solutions(source):
+    for cell in read_source(source).cells:
+        for target in re.findall(r"\]\(([^)\s]+)\)", cell.source):
+            if not target.startswith(("http", "#")):
+                file = (source.parent / target.partition("#")[0]).resolve()
+                assert file.exists(), target
+            assert "solutions" not in target
+
+
+# ------------------------------------------------------- what a stored output may say
+
+
+@pytest.mark.parametrize("path", STORED, ids=name_of)
+def test_every_code_cell_was_executed_in_order(path):
+    """nbval compares no cell that was never run."""
+    code = cells(path, "code")
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+
+
+@pytest.mark.parametrize("path", STORED, ids=name_of)
+def test_outputs_say_nothing_that_differs_by_machine(path):
+    ignored = 0
+    for cell in cells(path, "code"):
+        if "nbval-ignore-output" in cell.metadata.get("tags", []):
+            ignored += 1
+            assert cell.source.startswith("# "), "say why the output is not compared"
+            continue
+        for output in cell.outputs:
+            assert output.output_type != "error" or "raises-exception" in (
+                cell.metadata.get("tags", [])
+            )
+            assert output.get("name") != "stderr", cell.source
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert not DIFFERS_BY_MACHINE.search(text), text
+    assert ignored <= 1
+
+
+@pytest.mark.parametrize("path", STORED, ids=name_of)
+def test_figures_have_words_and_a_number_beside_them(path):
+    """nbval compares no PNG: a printed number beside it stands in."""
+    for cell in cells(path, "code"):
+        data = [output.get("data", {}) for output in cell.outputs]
+        if any("image/png" in d or "image/svg+xml" in d for d in data):
+            figure = cell.metadata.get("mystnb", {})
+            assert len(figure["image"]["alt"]) > 20, cell.source
+            assert figure["figure"]["name"] and figure["figure"]["caption"]
+            printed = "".join(o.get("text", "") for o in cell.outputs)
+            assert re.search(r"\d", printed), "a figure without a printed number"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=name_of)
+def test_random_numbers_come_from_the_cpu(source):
+    """The same seed gives other numbers on a GPU: draw on the CPU, then move."""
+    drawn_there = r"(rand|randn|randint|randperm|normal)(_like)?\([^\n]*device\s*="
+    for cell in read_source(source).cells:
+        if cell.cell_type == "code":
+            assert not re.search(drawn_there, cell.source), cell.source
+
+
+# ----------------------------------------------------------------------- front matter
+
+
+def test_the_readme_is_short_and_its_links_resolve():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 60
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(targets) >= 5
+    for target in targets:
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_readme_lists_every_lesson():
+    text = (ROOT / "README.md").read_text()
+    for path in [*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("labs/*.ipynb")]:
+        assert f"({path.relative_to(ROOT)})" in text
+
+
+def test_make_has_the_promised_verbs():
+    """Each verb is one line that a person can read."""
+    text = (ROOT / "Makefile").read_text()
+    for verb in "install book test notebooks lab validate grade bench".split():
+        assert re.search(rf"^{verb}:", text, re.MULTILINE)
+    recipes = re.findall(r"^[\w./]+:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert len(recipes) >= 8
+    assert all(recipe.count("\n") == 1 for recipe in recipes)
