@@ -14,6 +14,7 @@ from labkit.runtime import device
 # The section of the source that a lab belongs to, and its module here.
 MODULES = {
     "1": "layer_normalization",
+    "2": "feed_forward",
 }
 
 

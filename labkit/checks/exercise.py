@@ -77,7 +77,10 @@ class Report:
         title = f"{self.number} {', '.join(self.names)}"
         if self.passed:
             return f"✓ {title}: " + ", ".join(v.property for v in self.verdicts)
-        lines = [f"✗ {title}: {self.failure.property}", f"  {self.failure.message}"]
+        failure = self.failure
+        if failure.message == compare.NOT_WRITTEN:
+            return f"✗ {title}: not written yet"
+        lines = [f"✗ {title} fails on: {failure.property}", f"  {failure.message}"]
         if self.explanation:
             lines.append(f"  Likely cause: {self.explanation}")
         return "\n".join(lines)
@@ -92,6 +95,19 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder.
+
+    compared  the keys of the records that it looks at
+    problem   finds what is wrong, None if nothing is
+    """
+
+    name: str
+    compared: tuple[str, ...]
+    problem: Callable[[], str | None]
+
+
 Cases = dict[str, Case]
 Records = dict[str, dict]
 
@@ -102,6 +118,16 @@ def mistake(of: str) -> Callable:
     def mark(wrong):
         wrong.stands_in_for = of
         return wrong
+
+    return mark
+
+
+def looks_at(*keys: str) -> Callable:
+    """Say which keys of the records a property judges, if not the output."""
+
+    def mark(broken):
+        broken.looks_at = keys
+        return broken
 
     return mark
 
@@ -152,7 +178,7 @@ class Exercise:
         report = Report(self.number, self.names, verdicts)
         if report.passed:
             return report
-        wrong = self._recognize(cases, records, right, report.failure.property)
+        wrong = self._recognize(cases, records, right)
         if wrong is None:
             return report
         explanation = " ".join(inspect.getdoc(wrong).split())
@@ -161,58 +187,71 @@ class Exercise:
     def _climb(self, cases, records, right) -> tuple[Verdict, ...]:
         """One verdict a rung; those above the first failure stay unjudged."""
         verdicts, failed = [], False
-        for name, rung in self._rungs(cases, records, right):
-            problem = None if failed else rung()
-            verdicts.append(
-                Verdict(name, None if failed else problem is None, problem or "")
-            )
+        for rung in self._rungs(cases, records, right):
+            problem = None if failed else rung.problem()
+            passed = None if failed else problem is None
+            verdicts.append(Verdict(rung.name, passed, problem or ""))
             failed = failed or problem is not None
         return tuple(verdicts)
 
-    def _rungs(self, cases, records, right) -> Iterator[tuple[str, Callable]]:
+    def _rungs(self, cases, records, right) -> Iterator[Rung]:
         together = list(zip(cases, records, right, strict=True))
 
-        def first(problems: Callable, edge: bool | None = False) -> Callable:
-            """The first case, of the ordinary or the edge ones, with a problem."""
+        def rung(name, compared, problems: Callable, edge: bool | None = False) -> Rung:
+            """Looks for the first case, ordinary or edge, with a problem."""
             some = [t for t in together if edge is None or t[0].edge == edge]
-            return lambda: next(filter(None, (problems(*t) for t in some)), None)
+            found = filter(None, (problems(*t) for t in some))
+            return Rung(name, compared, lambda: next(found, None))
 
-        yield "runs", first(compare.runs)
+        output, error = compare.OUTPUT, ("error",)
+        yield rung("runs", error + output, compare.runs)
         if self.probe == "module":
-            yield "parameters", first(compare.parameters)
-        yield "shape", first(compare.shape)
-        yield "dtype", first(compare.dtype)
+            registered = ("module", "parameters", "initial")
+            yield rung("parameters", registered, compare.parameters)
+        yield rung("shape", output, compare.shape)
+        yield rung("dtype", output, compare.dtype)
         by_name = {c.name: c for c in cases}, {c.name: r for c, r, _ in together}
         for broken in self.properties:
             name = broken.__name__.replace("_", " ")
-            yield name, lambda broken=broken: broken(*by_name)
-        yield "values", first(compare.values)
+            compared = getattr(broken, "looks_at", output)
+            yield Rung(name, compared, lambda broken=broken: broken(*by_name))
+        yield rung("values", output, compare.values)
         if any(case.edge for case in cases):
-            yield "edge cases", first(compare.answer, edge=True)
-        yield "inputs unchanged", first(compare.side_effects, edge=None)
+            yield rung("edge cases", error + output, compare.answer, edge=True)
+        changes = ("mutated", "changed", "repeat")
+        yield rung("inputs unchanged", changes, compare.side_effects, edge=None)
         if any(case.gradients for case in cases):
-            yield "gradients", first(compare.gradients, edge=None)
+            flow = error + ("gradients",)
+            yield rung("gradients", flow, compare.gradients, edge=None)
         if self.off_limits:
-            yield "written out", first(compare.off_limits, edge=None)
+            yield rung("written out", ("called",), compare.off_limits, edge=None)
 
-    def _recognize(self, cases, records, right, failed: str) -> Callable | None:
+    def _first_failure(self, cases, records, right) -> Rung | None:
+        rungs = self._rungs(cases, records, right)
+        return next((rung for rung in rungs if rung.problem() is not None), None)
+
+    def _recognize(self, cases, records, right) -> Callable | None:
         """The misconception that fails as the learner does, with the same outcome."""
+        mine = self._first_failure(cases, records, right)
         for wrong in self.misconceptions:
             target = getattr(wrong, "stands_in_for", self.names[0])
             objects = {**self.reference, target: wrong}
             theirs = probes.run(self.probe, objects, cases, self.off_limits)
-            verdicts = self._climb(cases, theirs, right)
-            fails = next((v.property for v in verdicts if v.passed is False), None)
-            aspect = compare.aspect(failed)
-            if fails is None or compare.aspect(fails) != aspect:
+            failure = self._first_failure(cases, theirs, right)
+            if failure is None or failure.compared != mine.compared:
                 continue
             asked = [
                 i
                 for i, case in enumerate(cases)
-                if case.target == target and (failed == "edge cases" or not case.edge)
+                if case.target == target
+                and (mine.name == "edge cases" or not case.edge)
             ]
-            as_theirs = [compare.alike(records[i], theirs[i], aspect) for i in asked]
-            as_right = [compare.alike(records[i], right[i], aspect) for i in asked]
-            if all(as_theirs) and not all(as_right):
+
+            def agree(others, asked=asked):
+                return all(
+                    compare.alike(records[i], others[i], mine.compared) for i in asked
+                )
+
+            if agree(theirs) and not agree(right):
                 return wrong
         return None

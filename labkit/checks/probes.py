@@ -16,9 +16,10 @@ and for a class also
 
     module      whether it is an nn.Module
     parameters  {name: shape} of what is registered
-    initial     {name: tensor} of a fresh state dict
+    initial     {name: value} of a fresh state dict; None where the entries differ
     changed     names in the state dict that a forward pass changed
     output_eval the output in eval mode
+    varies      for a stochastic case: whether two calls in training mode differ
 """
 
 import linecache
@@ -67,6 +68,7 @@ class Case:
     gradients  whether gradients are asked for
     tolerance  relative to the largest value; None: the usual one of the dtype
     edge       an unusual input, judged after the ordinary ones
+    stochastic for a class: random in training mode, so its output is taken in eval mode
     """
 
     name: str
@@ -78,6 +80,7 @@ class Case:
     gradients: bool = True
     tolerance: float | None = None
     edge: bool = False
+    stochastic: bool = False
 
 
 def run(
@@ -87,16 +90,22 @@ def run(
     off_limits: Iterable[str] = (),
     device: torch.device | str = "cpu",
 ) -> list[dict]:
-    """Put every case to the learner's objects; never raises for what they do."""
+    """Put every case to the learner's objects; never raises for what they do.
+
+    The random generators are left as they were found.
+    """
     ask = {"function": _ask_function, "module": _ask_module}[probe]
+    gpus = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
     records = []
     for case in cases:
         record = {"error": None}
         watch = _Watch(off_limits)
-        try:
-            ask(objects[case.target], case, record, watch, device)
-        except Exception as error:
-            record["error"] = _describe(error, record.pop("stage", "calling it"))
+        with torch.random.fork_rng(gpus):
+            torch.manual_seed(0)
+            try:
+                ask(objects[case.target], case, record, watch, device)
+            except Exception as error:
+                record["error"] = _describe(error, record.get("stage", "calling it"))
         record.pop("stage", None)
         record["called"] = sorted(watch.seen)
         records.append(record)
@@ -121,7 +130,7 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
     record["stage"] = f"constructing {case.target}"
     module = kind(*case.args.values(), **case.kwargs).to(device)
     record["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
-    record["initial"] = _plain(module.state_dict())
+    record["initial"] = {n: _constant(v) for n, v in module.state_dict().items()}
     if case.state is not None:
         record["stage"] = f"loading a state dict into {case.target}"
         if _shapes(case.state) != _shapes(module.state_dict()):
@@ -132,21 +141,32 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
 
     record["stage"] = f"calling {case.target}"
     before = _plain(module.state_dict())
-    module.train()
+    module.train(not case.stochastic)
     given = _fresh(case.inputs, device)
     _call_and_record(module, case.inputs, given, record, watch, device)
     after = _plain(module.state_dict())
     record["changed"] = [n for n in before if not _same(before[n], after.get(n))]
+    if case.stochastic:
+        module.train()
+        calls = [_plain(module(*_fresh(case.inputs, device).values())) for _ in "12"]
+        record["varies"] = not _same(*calls)
     module.eval()
-    with torch.no_grad():
-        record["output_eval"] = _plain(module(*_fresh(case.inputs, device).values()))
+    record["output_eval"] = _plain(module(*_fresh(case.inputs, device).values()))
 
     if case.gradients:
-        module.train()
+        module.train(not case.stochastic)
         given = _fresh(case.inputs, device, requires_grad=True)
         record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
         output = _call(module, case.inputs, given)
         _record_gradients(output, {**given, **dict(module.named_parameters())}, record)
+
+
+def _constant(value: object) -> float | None:
+    """The value that all entries of a tensor share, None if they differ."""
+    if not isinstance(value, Tensor) or value.numel() == 0:
+        return None
+    first = value.flatten()[0]
+    return float(first) if bool((value == first).all()) else None
 
 
 def _shapes(state: dict) -> dict:
