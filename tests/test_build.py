@@ -107,7 +107,7 @@ def test_every_stub_is_valid_and_fails_its_check(lab):
         compile(cell.source, cell.id, "exec")
         if "check" in tags:
             number = re.match(r'check\("([\d.]+)"', cell.source)[1]
-            with pytest.raises(CheckFailed, match="Not written yet") as failed:
+            with pytest.raises(CheckFailed, match="not written yet") as failed:
                 exec(cell.source, names)
             assert str(failed.value).startswith(f"✗ {number} ")
             checked += 1

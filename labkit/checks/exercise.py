@@ -12,6 +12,7 @@ gradients, side effects, off-limits calls.
 """
 
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,7 @@ from labkit.checks import compare, probes
 from labkit.checks.probes import Case
 
 PUBLIC_SEED = 0
+LINE = 80  # characters of feedback in a line
 
 
 class Draw:
@@ -76,13 +78,14 @@ class Report:
         """Feedback for the learner: a line if right, a short paragraph if not."""
         title = f"{self.number} {', '.join(self.names)}"
         if self.passed:
-            return f"✓ {title}: " + ", ".join(v.property for v in self.verdicts)
+            properties = ", ".join(v.property for v in self.verdicts)
+            return _fill(f"✓ {title}: {properties}", "")
         failure = self.failure
         if failure.message == compare.NOT_WRITTEN:
             return f"✗ {title}: not written yet"
-        lines = [f"✗ {title} fails on: {failure.property}", f"  {failure.message}"]
+        lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
         if self.explanation:
-            lines.append(f"  Likely cause: {self.explanation}")
+            lines.append(_fill(f"Likely cause: {self.explanation}"))
         return "\n".join(lines)
 
     def to_json(self) -> dict:
@@ -93,6 +96,18 @@ class Report:
             "misconception": self.misconception,
             "feedback": self.text(),
         }
+
+
+def _fill(text: str, indent: str = "  ") -> str:
+    """Broken at spaces: notebooks break long lines of an output anywhere."""
+    return textwrap.fill(
+        text,
+        LINE,
+        initial_indent=indent,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 @dataclass(frozen=True)
