@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 CELL_SECONDS = 120  # without a limit a dead kernel is waited for half an hour
+PERTURBED = 5  # times as long: every operation then passes through Python
 
 
 class Table:
@@ -38,17 +39,21 @@ class Table:
             print(f"\nthe first difference: {first}")
 
 
-def validate(root: Path, device: str | None, labs: list[str]) -> int:
+def validate(
+    root: Path, device: str | None, labs: list[str], perturb: bool = False
+) -> int:
     """nbval over chapters and solutions; 0 if every output is as stored.
 
     device  "cpu", "cuda" or None for what LABKIT_DEVICE says, else the CPU
     labs    parts of names ("01", "layer"); all notebooks if empty
+    perturb with every matrix product slightly off (labkit.runtime.OtherArithmetic)
     """
     import pytest
 
     from labkit.runtime import device as pick
 
     os.environ["LABKIT_DEVICE"] = device or os.environ.get("LABKIT_DEVICE") or "cpu"
+    os.environ["LABKIT_PERTURB"] = "1" if perturb else ""
     try:
         pick()
     except RuntimeError as missing:
@@ -63,12 +68,13 @@ def validate(root: Path, device: str | None, labs: list[str]) -> int:
     if not notebooks:
         print(f"no notebook is called anything like {', '.join(labs)}", file=sys.stderr)
         return 1
+    limit = CELL_SECONDS * (PERTURBED if perturb else 1)
     table = Table()
     code = pytest.main(
         [
             "--nbval",
             "--nbval-current-env",
-            f"--nbval-cell-timeout={CELL_SECONDS}",
+            f"--nbval-cell-timeout={limit}",
             "-p",
             "no:cacheprovider",
             "-q",
