@@ -1,13 +1,15 @@
 # Each verb sets up the environment first, if it is not there yet.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: install book test notebooks lab validate grade bench
 
 install: .venv/installed
 
+# djangocms-katex carries KaTeX for the book; what it needs itself, a web framework, we don't.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[book,dev]' && touch $@
+	$(PYTHON) -m venv .venv && $(PIP) --editable '.[book,dev]' && $(PIP) --no-deps djangocms-katex && touch $@
 
 book: install  ## the rendered book
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going . && echo "The book is ready. Open $(CURDIR)/_build/html/index.html"

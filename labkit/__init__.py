@@ -7,15 +7,15 @@ Nothing that is taught lives here: every line of the models stands in a notebook
 
 from importlib import import_module
 
-from labkit.runtime import device, seed_everything
-
-__all__ = ["check", "device", "explore", "plots", "data", "seed_everything"]
+__all__ = ["check", "data", "device", "explore", "plots", "seed_everything"]
 
 
 def __getattr__(name: str):
-    """Import drawing and checks on first use, so that `import labkit` stays quick."""
+    """Import on first use: `labkit --help` need not wait for PyTorch."""
+    if name in ("device", "seed_everything"):
+        return getattr(import_module("labkit.runtime"), name)
     if name == "check":
         return import_module("labkit.checks").check
-    if name in ("data", "explore", "plots"):
+    if name in __all__:
         return import_module(f"labkit.{name}")
-    raise AttributeError(f"labkit has no {name!r}")
+    raise AttributeError(f"module 'labkit' has no attribute {name!r}")

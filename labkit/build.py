@@ -168,7 +168,7 @@ def _mark_for_nbgrader(
         if "BEGIN SOLUTION" not in cell.source:
             raise SourceError(f"{where}: exercise {number} marks no solution")
         exercise["cells"] += 1
-        suffix = "" if exercise["cells"] == 1 else f"-{exercise['cells']}"
+        suffix = "" if exercise["cells"] == 1 else f"_{exercise['cells']}"
         cell.id = f"exercise-{slug}{suffix}"
         grading = {"grade": False, "locked": False, "solution": True}
     else:

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from labkit.grading import cli as grading
+
 
 def course_root() -> Path:
     """The checkout: the nearest folder at or above this one that holds _toc.yml.
@@ -56,7 +58,7 @@ def validate(args: argparse.Namespace) -> int:
     """Run chapters and solutions again and compare every stored output."""
     from labkit.validate import validate as run
 
-    return run(course_root(), args.device, args.lab)
+    return run(course_root(), args.device, args.lab, args.perturb)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,7 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     add = command(validate).add_argument
     add("--device", choices=("cpu", "cuda"), help="default: cpu")
     add("--lab", action="append", default=[], metavar="PART", help="only names with it")
+    add("--perturb", action="store_true", help="with every matrix product slightly off")
 
+    grading.register(commands)
     args = parser.parse_args(argv)
     return args.run(args)
 

@@ -253,6 +253,20 @@ def test_stubs_stand_where_the_answers_stood(tmp_path):
     )
 
 
+def test_an_exercise_may_have_two_cells(tmp_path):
+    first, rest = TINY.split('# %% tags=["check"]')
+    path = tmp_path / "lab.py"
+    second = first[first.index("# %% tags") :].replace("add_one", "add_two")
+    path.write_text(first + second + '# %% tags=["check"]' + rest)
+    lab = lab_from_solution(read_source(path), "lab")
+    assert [c.id for c in lab.cells[3:]] == [
+        "exercise-1-1",
+        "exercise-1-1_2",
+        "check-1-1",
+    ]
+    assert all('"Exercise 1.1")' in c.source for c in lab.cells[3:5])
+
+
 # ------------------------------------------------------- errors have a file and a line
 
 MISTAKES = {

@@ -8,7 +8,8 @@ class NumberedStubs(ClearSolutions):
 
     def preprocess_cell(self, cell, resources, cell_index):
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        number = ".".join(part for part in grade_id.split("-") if part.isdigit())
+        slug, _, _ = grade_id.removeprefix("exercise-").partition("_")
+        number = slug.replace("-", ".")
         self.code_stub = {
             "python": "# YOUR CODE HERE\n"
             f'raise NotImplementedError("Exercise {number}")'

@@ -1,0 +1,128 @@
+"""The `{verdicts}` directive: every chapter's table of claims, on one page.
+
+A chapter ends with a section `## Verdicts` and the Markdown table
+
+    | Claim | What the source says | Verdict | Why |
+
+The directive reads these tables from the chapter notebooks in the order of `_toc.yml`.
+A chapter without the table, or with a row that does not fit, stops the build.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+SECTION = re.compile(r"^## Verdicts$(.*?)(?=^## |\Z)", re.M | re.S)
+HEADER = ["Claim", "What the source says", "Verdict", "Why"]
+VERDICTS = ("holds", "holds with conditions", "does not hold")
+CLAIM = re.compile(r"S\d+(\.\d+)+")
+CELL = re.compile(r"(?<!\\)\|")
+
+
+class Row(NamedTuple):
+    """One claim of the source and what the chapter found."""
+
+    claim: str
+    says: str
+    verdict: str
+    why: str
+
+
+def chapters(folder: Path) -> list[Path]:
+    """Chapter notebooks, in the order of `_toc.yml`."""
+
+    def files(entry: dict) -> Iterator[str]:
+        if "file" in entry:
+            yield entry["file"]
+        for key in ("parts", "chapters", "sections"):
+            for child in entry.get(key, ()):
+                yield from files(child)
+
+    toc = yaml.safe_load((folder / "_toc.yml").read_text("utf-8"))
+    paths = [folder / f"{name.removesuffix('.ipynb')}.ipynb" for name in files(toc)]
+    return [path for path in paths if path.parent.name == "chapters" and path.exists()]
+
+
+def read_verdicts(notebook: Path) -> list[Row]:
+    """Rows of a chapter's verdict table. Raises ExtensionError if it is malformed."""
+
+    def fail(message: str) -> ExtensionError:
+        return ExtensionError(f"{notebook.name}, section Verdicts: {message}")
+
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    section = SECTION.search("\n\n".join(texts))
+    if section is None:
+        raise fail("there is none; end the chapter with `## Verdicts` and its table")
+    lines = [line for line in section[1].splitlines() if line.startswith("|")]
+    table = [[c.strip() for c in CELL.split(line.strip()[1:-1])] for line in lines]
+    if len(table) < 3 or table[0] != HEADER:
+        raise fail(f"want a table headed {HEADER}, got {table[:1]}")
+    rows = []
+    for cells in table[2:]:
+        if len(cells) != len(HEADER):
+            raise fail(f"want {len(HEADER)} cells, got {cells}; write a bar as \\|")
+        row = Row(*cells)
+        if not CLAIM.fullmatch(row.claim):
+            raise fail(f"want a claim such as S1.2, got {row.claim!r}")
+        if row.verdict not in VERDICTS:
+            raise fail(f"{row.claim}: want one of {VERDICTS}, got {row.verdict!r}")
+        rows.append(row)
+    return rows
+
+
+class VerdictsDirective(SphinxDirective):
+    """All verdict tables as one, each claim linking to its chapter."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table as Markdown, so that formulas and citations in it work."""
+        lines = ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+        for notebook in chapters(Path(self.env.srcdir)):
+            self.env.note_dependency(str(notebook))
+            for row in read_verdicts(notebook):
+                linked = row._replace(claim=f"[{row.claim}](/chapters/{notebook.name})")
+                lines.append("| " + " | ".join(linked) + " |")
+        box = nodes.container()
+        self.state.nested_parse(StringList(lines, self.get_source_info()[0]), 0, box)
+        return box.children
+
+
+def mark(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give verdict cells a class, and point each claim at its place in the chapter."""
+    for table in doctree.findall(nodes.table):
+        rows = [list(row.children) for row in table.findall(nodes.row)]
+        if [cell.astext() for cell in rows[0]] != HEADER:
+            continue
+        table["classes"].append("verdicts")
+        for row in rows[1:]:
+            verdict = row[2].astext()
+            row[2]["classes"].append("verdict-" + verdict.replace(" ", "-"))
+            for link in row[0].findall(nodes.reference):
+                page = link.get("refuri", "").split("#")[0]
+                link["refuri"] = page + _anchor(app, page, link.astext())
+
+
+def _anchor(app: Sphinx, page: str, claim: str) -> str:
+    """`#id` of the section of a chapter whose title names the claim, or nothing."""
+    number = re.compile(re.escape(claim) + r"\b")
+    docname = f"chapters/{Path(page).stem}"
+    if docname in app.env.found_docs:
+        for section in app.env.get_doctree(docname).findall(nodes.section):
+            if number.search(section.next_node(nodes.title).astext()):
+                return "#" + section["ids"][0]
+    return ""
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive."""
+    app.add_directive("verdicts", VerdictsDirective)
+    app.connect("doctree-resolved", mark)

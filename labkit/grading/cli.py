@@ -1,0 +1,164 @@
+"""The commands `labkit release` and `labkit grade`.
+
+from labkit.grading import cli
+cli.register(subparsers)     # each parser sets `run`, a function of the arguments
+"""
+
+import argparse
+import os
+import secrets
+import sys
+from pathlib import Path
+
+WARNING = (
+    "Learners' code runs without a sandbox and can do on this machine whatever you "
+    "can: use one that you can afford to lose."
+)
+
+
+def register(commands) -> None:
+    """Add both commands to what parser.add_subparsers() returned."""
+    command = commands.add_parser(
+        "release", help="make an nbgrader course directory to hand out labs from"
+    )
+    command.add_argument("directory", type=Path, help="a new one, or one made before")
+    command.add_argument("--lab", help="only this lab (its name or how it begins)")
+    command.set_defaults(run=_release)
+
+    command = commands.add_parser(
+        "grade", help="grade a course directory's submissions, or one notebook"
+    )
+    command.add_argument("path", type=Path, help="the course directory or an .ipynb")
+    command.add_argument("--lab", help="only this lab (its name or how it begins)")
+    command.add_argument("--student", help="only this student")
+    command.add_argument("--seed", type=int, help="of the private cases")
+    command.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="for a cell and for a check"
+    )
+    command.add_argument(
+        "--force", action="store_true", help="grade again what has not changed"
+    )
+    command.set_defaults(run=_grade)
+
+
+def _solutions() -> Path:
+    from labkit.cli import course_root
+
+    return course_root() / "solutions"
+
+
+def _release(args: argparse.Namespace) -> int:
+    from labkit.grading.course import CourseError
+    from labkit.grading.release import release
+
+    try:
+        labs = release(args.directory, _solutions(), args.lab)
+    except CourseError as problem:
+        return _complain(problem)
+    root, lab = args.directory, labs[0] if len(labs) == 1 else "LAB"
+    print(f"Hand out       {root}/release/{lab}/{lab}.ipynb")
+    print(f"collect into   {root}/submitted/STUDENT/{lab}/{lab}.ipynb")
+    print(f"and grade with labkit grade {root}")
+    return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    import torch
+
+    from labkit.grading.course import CourseError
+    from labkit.grading.judge import UnknownExercise
+
+    if not hasattr(os, "fork"):
+        return _complain("grading needs Linux or macOS; on Windows use WSL.")
+    if args.timeout is not None and args.timeout <= 0:
+        return _complain("--timeout is a number of seconds above 0.")
+    if not args.path.exists():
+        return _complain(f"{args.path} does not exist.")
+    print(WARNING, file=sys.stderr)
+    torch.set_num_threads(1)  # the judge computes with small tensors
+    try:
+        grade = _grade_course if args.path.is_dir() else _grade_file
+        return grade(args)
+    except (CourseError, UnknownExercise) as problem:
+        return _complain(problem)
+
+
+def _grade_course(args: argparse.Namespace) -> int:
+    from labkit.grading import summary
+    from labkit.grading.batch import grade_lab
+    from labkit.grading.course import Course, CourseError
+
+    course = Course(args.path)
+    labs = [x for x in course.labs(args.lab) if course.students(x, args.student)]
+    if not labs:
+        who = f"by {args.student!r} " if args.student else ""
+        raise CourseError(f"nothing was submitted {who}in {args.path}/submitted.")
+    failed = False
+    with course.lock():
+        for lab in labs:
+            results = grade_lab(
+                course, lab, args.student, args.seed, args.timeout, args.force
+            )
+            print(summary.table(results))
+            failed |= any(r["status"] != "graded" for r in results)
+    return int(failed)
+
+
+def _grade_file(args: argparse.Namespace) -> int:
+    from labkit.grading import summary
+    from labkit.grading.grade import grade, refuse
+    from labkit.grading.judge import Judge
+    from labkit.grading.notebook import Unreadable, read_bytes
+    from labkit.grading.run import Warm
+
+    master = _master_for(args.path, args.lab)
+    seed = secrets.randbits(31) if args.seed is None else args.seed
+    judge = Judge(master, seed, args.timeout or 30.0)
+    try:
+        data = read_bytes(args.path.absolute(), args.path.absolute().parent)
+        with Warm(master.imports) as warm:
+            result, _ = grade(data, judge, warm)
+    except Unreadable as reason:
+        result, _ = refuse(str(reason), judge)
+    print(summary.single(result))
+    return int(result["status"] != "graded")
+
+
+def _master_for(path: Path, wanted: str | None):
+    """The master of the lab that a notebook is of: as asked for, as the notebook says,
+    or as the file's name says."""
+    from labkit.grading.course import CourseError
+    from labkit.grading.notebook import Master, Unreadable, parse, read_bytes
+
+    solutions = {p.stem: p for p in sorted(_solutions().glob("*.ipynb"))}
+    mark = None
+    if wanted is None:
+        try:
+            metadata, _ = parse(read_bytes(path.absolute(), path.absolute().parent))
+            mark = metadata.get("labkit")
+        except Unreadable:
+            pass  # said when it is graded
+    said = mark.get("lab") if isinstance(mark, dict) else None
+    for name, solution in solutions.items():
+        if wanted and name.startswith(wanted):
+            return Master.from_solution(solution)
+        if not wanted and (said == name or (not said and path.stem.startswith(name))):
+            return Master.from_solution(solution)
+    raise CourseError(f"which lab is it? Say --lab with one of: {', '.join(solutions)}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Both commands without the rest of labkit: python -m labkit.grading.cli …"""
+    parser = argparse.ArgumentParser(prog="labkit", description=__doc__)
+    register(parser.add_subparsers(required=True, metavar="COMMAND"))
+    args = parser.parse_args(argv)
+    return args.run(args)
+
+
+def _complain(problem: object) -> int:
+    print(f"labkit: {problem}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

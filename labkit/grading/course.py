@@ -1,0 +1,175 @@
+"""An nbgrader course directory: where things lie in it, and what is handed in.
+
+nbgrader_config.py   source/  release/       made by labkit release
+submitted/           STUDENT/LAB/LAB.ipynb   collected by nbgrader, a person, an LMS
+results/             LAB/STUDENT.json        made by labkit grade, and
+autograded/ feedback/ gradebook.db           in nbgrader's own form
+labkit.json          the private seed of the checks' cases
+"""
+
+import json
+import os
+import secrets
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nbgrader.api import Gradebook
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Config, PyFileConfigLoader
+
+from labkit.grading.notebook import Master, Unreadable, read_bytes
+
+CONFIG = "nbgrader_config.py"
+
+
+class CourseError(RuntimeError):
+    """Something is wrong with the course directory; str() says what, for a person."""
+
+
+def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
+    """Replace a file at once: whoever is killed meanwhile leaves the old one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    with open(temporary, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.chmod(mode)
+    os.replace(temporary, path)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What one student handed in for one lab.
+
+    reason   why there is nothing to grade, or ""
+    """
+
+    student: str
+    file: str
+    data: bytes
+    timestamp: str
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Course:
+    """An existing course directory. Raises CourseError if it is none."""
+
+    def __init__(self, root: Path):
+        self.root = root.resolve()
+        if not (self.root / CONFIG).is_file():
+            raise CourseError(
+                f"{root} is no course directory (it has no {CONFIG}); "
+                "labkit release makes one."
+            )
+
+    @cached_property
+    def config(self) -> Config:
+        return PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
+
+    @cached_property
+    def directory(self) -> CourseDirectory:
+        """nbgrader's own view of the course."""
+        return CourseDirectory(config=self.config, root=str(self.root))
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a cell may take, as the configuration has it for nbgrader."""
+        limit = self.config.Execute.get("timeout", 30)
+        return float(limit) if isinstance(limit, int | float) and limit > 0 else 30.0
+
+    def gradebook(self) -> Gradebook:
+        # A new one makes nbgrader call `alembic` by name: find this environment's.
+        scripts = str(Path(sys.executable).parent)
+        if scripts not in os.environ["PATH"].split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join((scripts, os.environ["PATH"]))
+        return Gradebook(self.directory.db_url, self.directory.course_id)
+
+    def path(self, step: str, student: str, lab: str) -> Path:
+        """Of "submitted", "autograded", "feedback", "source" or "release"."""
+        folder = getattr(self.directory, f"{step}_directory")
+        return Path(self.directory.format_path(folder, student, lab))
+
+    def result(self, lab: str, student: str) -> Path:
+        return self.root / "results" / lab / f"{student}.json"
+
+    def seed(self) -> int:
+        """The private seed, the same for all submissions; drawn when first wanted."""
+        path = self.root / "labkit.json"
+        if not path.exists():
+            write(path, json.dumps({"seed": secrets.randbits(31)}) + "\n", 0o600)
+        return int(json.loads(path.read_text())["seed"])
+
+    def labs(self, wanted: str | None = None) -> list[str]:
+        """The labs in source/, or the one whose name is or begins with `wanted`."""
+        folder = self.path("source", ".", ".")
+        labs = sorted(p.parent.name for p in folder.glob("*/*.ipynb"))
+        if wanted in (None, *labs):
+            return [wanted] if wanted else labs
+        found = [lab for lab in labs if lab.startswith(wanted)]
+        if not found:
+            raise CourseError(f"no lab {wanted!r}; there are: {', '.join(labs)}")
+        return found
+
+    def master(self, lab: str) -> Master:
+        return Master.from_solution(self.path("source", ".", lab) / f"{lab}.ipynb")
+
+    def students(self, lab: str, wanted: str | None = None) -> list[str]:
+        """Whoever has a folder for this lab in submitted/."""
+        folders = self.path("submitted", ".", ".").glob(f"*/{lab}")
+        students = sorted(folder.parent.name for folder in folders)
+        return [s for s in students if s[0] != "." and wanted in (None, s)]
+
+    def submission(self, lab: str, student: str) -> Submission:
+        """Read what a student handed in; never raises for what is wrong with it."""
+        submitted = self.path("submitted", ".", ".")
+        folder = self.path("submitted", student, lab)
+        file, data, notes, reason = "", b"", (), ""
+        try:
+            path, notes = _pick(folder, lab)
+            file = path.name
+            data = read_bytes(path, submitted)
+        except Unreadable as problem:
+            reason = str(problem)
+        try:
+            timestamp = read_bytes(folder / "timestamp.txt", submitted)[:100]
+        except Unreadable:
+            timestamp = b""
+        stamp = timestamp.decode("ascii", "replace").strip()
+        return Submission(student, file, data, stamp, notes, reason)
+
+    @contextmanager
+    def lock(self):
+        """Keep a second grader out while this one writes."""
+        import fcntl  # not on Windows, where release still works
+
+        path = self.root / "results" / ".lock"
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CourseError(
+                    f"another labkit grade is at work in {self.root}"
+                ) from None
+            yield
+
+
+def _pick(folder: Path, lab: str) -> tuple[Path, tuple[str, ...]]:
+    """The notebook to grade, and what is odd about it."""
+    right = folder / f"{lab}.ipynb"
+    if right.is_symlink() or right.exists():
+        return right, ()
+    found = [p for p in sorted(folder.glob("*.ipynb")) if not p.name.startswith(".")]
+    if not found:
+        raise Unreadable("No notebook was handed in.")
+    newest = max(found, key=lambda path: path.lstat().st_mtime)
+    note = f"The file was renamed to {newest.name!r}."
+    if len(found) > 1:
+        note = f"{len(found)} notebooks handed in; graded the newest, {newest.name!r}."
+    return newest, (note,)

@@ -1,0 +1,87 @@
+"""Results into nbgrader's gradebook, through nbgrader's own code.
+
+The notebook in autograded/ carries each verdict as the output of its check cell, in
+the form that nbgrader scores; nbgrader's SaveAutoGrades then reads it from there. So
+formgrader, feedback and export find what they expect, and manual grades and comments
+stay as they are.
+"""
+
+import warnings
+from datetime import datetime
+
+import nbformat
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
+from nbgrader.utils import parse_utc
+from sqlalchemy.exc import SAWarning
+
+from labkit.grading.course import Course, Submission, write
+
+
+class Writer:
+    """The one writer of a course's gradebook.
+
+    with Writer(course, lab) as writer:
+        writer.record(submission, notebook)
+    """
+
+    def __init__(self, course: Course, lab: str):
+        self.course, self.lab = course, lab
+
+    def __enter__(self) -> "Writer":
+        # nbgrader's models predate SQLAlchemy 2 and make it warn; nothing is wrong.
+        warnings.filterwarnings("ignore", category=SAWarning, module="nbgrader")
+        self.gradebook: Gradebook = self.course.gradebook()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.gradebook.close()
+
+    def released(self) -> bool:
+        """Whether the gradebook knows the lab."""
+        try:
+            self.gradebook.find_notebook(self.lab, self.lab)
+        except MissingEntry:
+            return False
+        return True
+
+    def recorded(self) -> set[str]:
+        """Students with a grade for this lab."""
+        submissions = self.gradebook.assignment_submissions(self.lab)
+        return {submission.student_id for submission in submissions}
+
+    def record(self, submission: Submission, notebook: nbformat.NotebookNode) -> None:
+        """Write autograded/ and the grades; writing the same again changes nothing."""
+        student = submission.student
+        folder = self.course.path("autograded", student, self.lab)
+        text = nbformat.writes(notebook, version=4) + "\n"
+        write(folder / f"{self.lab}.ipynb", text, 0o444)
+        when = _when(submission.timestamp)
+        if when:
+            write(folder / "timestamp.txt", submission.timestamp + "\n", 0o444)
+        stamp = {"timestamp": when} if when else {}
+        self.gradebook.update_or_create_student(student)
+        entry = self.gradebook.update_or_create_submission(self.lab, student, **stamp)
+        saver = SaveAutoGrades()
+        saver.gradebook = self.gradebook
+        saver.notebook_id = saver.assignment_id = self.lab
+        saver.student_id = student
+        for index, cell in enumerate(notebook.cells):
+            saver.preprocess_cell(cell, {}, index)
+        if entry.total_seconds_late > 0:
+            self._penalize(student, notebook)
+
+    def _penalize(self, student: str, notebook: nbformat.NotebookNode) -> None:
+        """Late penalties: nbgrader's default is none; its configuration decides."""
+        names = {"notebook": self.lab, "assignment": self.lab, "student": student}
+        names["db_url"] = self.course.directory.db_url
+        step = AssignLatePenalties(config=self.course.config)
+        step.preprocess(notebook, {"nbgrader": names})
+
+
+def _when(timestamp: str) -> datetime | None:
+    """The time in a timestamp.txt as nbgrader reads it; None if it is not one."""
+    try:
+        return parse_utc(timestamp) if timestamp else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,212 @@
+"""The learner's process: the only place where learners' code runs.
+
+    python -m labkit.grading.learner FD      (started by labkit.grading.run)
+
+It imports what a lab needs once, then forks one child for each submission. A child
+runs cells in an IPython shell and puts the check's cases to what the cells defined;
+it knows neither the reference nor the seed, and what it answers is plain data.
+
+The rules that make forking a process with PyTorch in it safe: one thread before the
+first operation, no other thread ever (IPython's history keeps one: it is off), and no
+GPU touched before the fork.
+"""
+
+import builtins
+import gc
+import io
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import torch
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from labkit.checks import plain, probes
+from labkit.grading import wire
+
+TEXT_LIMIT = 20_000  # characters of printed output or traceback kept for a cell
+IMAGE_LIMIT = 500_000  # characters of images kept for a cell
+FILE_LIMIT = 64 * 2**20  # bytes of one file that learners' code may write
+
+
+class CappedText(io.TextIOBase):
+    """A text stream that keeps the first TEXT_LIMIT characters."""
+
+    def __init__(self):
+        self.kept, self.lost = "", 0
+
+    def write(self, text: str) -> int:
+        kept = text[: TEXT_LIMIT - len(self.kept)]
+        self.kept += kept
+        self.lost += len(text) - len(kept)
+        return len(text)
+
+    def text(self) -> str:
+        return self.kept + (f"\n… {self.lost} characters cut\n" if self.lost else "")
+
+
+class Shell(InteractiveShell):
+    """IPython without a terminal, a history or a user to ask."""
+
+    display_pub_class = CapturingDisplayPublisher
+    failure: dict | None = None
+
+    def enable_gui(self, gui=None):
+        """Called by %matplotlib; there is no event loop to join."""
+
+    def ask_exit(self):
+        """Called by exit() and quit(); the notebook goes on, as in Jupyter."""
+
+    def _showtraceback(self, etype, evalue, stb):
+        self.failure = {
+            "output_type": "error",
+            "ename": str(etype.__name__)[:100],
+            "evalue": str(evalue)[:1000],
+            "traceback": "\n".join(stb)[-TEXT_LIMIT:].split("\n"),
+        }
+
+
+def run_cell(shell: Shell, source: str) -> list[dict]:
+    """Run one cell and return its outputs as a notebook stores them."""
+    printed, shell.failure = CappedText(), None
+    shell.display_pub.outputs.clear()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        shell.run_cell(source, store_history=False)
+    outputs = []
+    if printed.kept:
+        text = {"output_type": "stream", "name": "stdout", "text": printed.text()}
+        outputs.append(text)
+    room = IMAGE_LIMIT
+    for shown in shell.display_pub.outputs:
+        data = {k: shown["data"].get(k) for k in ("image/png", "text/plain")}
+        data = {k: v for k, v in data.items() if isinstance(v, str)}
+        room -= sum(map(len, data.values()))
+        if data and room >= 0:
+            outputs.append(
+                {"output_type": "display_data", "data": data, "metadata": {}}
+            )
+    return outputs + ([shell.failure] if shell.failure else [])
+
+
+def ask(shell: Shell, request: dict) -> tuple[dict, bytes]:
+    """Put a check's cases to the learner's objects; the records travel as bytes."""
+    missing = [name for name in request["names"] if name not in shell.user_ns]
+    if missing:
+        return {"missing": missing}, b""
+    objects = {name: shell.user_ns[name] for name in request["names"]}
+    try:
+        with redirect_stdout(CappedText()), redirect_stderr(CappedText()):
+            records = probes.run(
+                request["probe"], objects, request["cases"], request["off_limits"]
+            )
+        return {}, plain.dumps(records)
+    except BaseException as error:  # exit() in an answer, or what plain data cannot say
+        return {"raised": f"{type(error).__name__}: {error}"[:1000]}, b""
+
+
+def serve(channel: socket.socket, shell: Shell, folder: str) -> None:
+    """In the child: answer the grader until it hangs up."""
+    confine(folder)
+    while True:
+        header, body = wire.receive(channel)
+        if "source" in header:
+            wire.send(channel, {"outputs": run_cell(shell, header["source"])})
+        else:
+            wire.send(channel, *ask(shell, plain.loads(body)))
+
+
+def confine(folder: str) -> None:
+    """Settle the child in its own folder. The place for the sandbox."""
+    os.setsid()  # one signal to the group ends everything it starts
+    os.chdir(folder)
+    os.environ.update(HOME=folder, TMPDIR=folder)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    limit = FILE_LIMIT if hard == resource.RLIM_INFINITY else min(hard, FILE_LIMIT)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+def warm_up(imports: str) -> Shell:
+    """Import and use everything once, so that no child has to.
+
+    imports   the import statements of the lab's own cells
+    """
+    torch.set_num_threads(1)
+    builtins.input = lambda prompt="": print(prompt) or ""  # nobody is there to answer
+    config = Config()
+    config.HistoryManager.enabled = False  # no thread
+    shell = Shell.instance(config=config)
+    run_cell(shell, "print(1 / 0)")  # IPython imports what formats tracebacks late
+    with redirect_stderr(CappedText()):
+        for line in imports.splitlines():
+            try:
+                exec(line, {})
+            except Exception:  # the cell itself will say so
+                continue
+    case = probes.Case("warm-up", "f", args={"x": torch.randn(4, 4)})
+    function = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.Linear(4, 4))
+    plain.loads(plain.dumps(probes.run("function", {"f": function}, [case], ["f"])))
+    if "matplotlib.pyplot" in sys.modules:
+        from matplotlib import pyplot
+
+        pyplot.figure().savefig(io.BytesIO())
+        pyplot.close("all")
+    gc.collect()
+    gc.freeze()  # the collector of a child need not touch, and so copy, these pages
+    return shell
+
+
+def main(control: socket.socket) -> None:
+    """Start and end children as the grader asks, until it hangs up or is killed."""
+    start, _ = wire.receive(control)
+    shell = warm_up(start["imports"])
+    wire.send(control, {"ready": os.getpid()})
+    children: set[int] = set()
+    while True:
+        try:
+            order, _ = wire.receive(control)
+        except EOFError:  # the grader is gone: leave nothing behind
+            for pid in children:
+                end(pid)
+            shutil.rmtree(os.getcwd(), ignore_errors=True)
+            return
+        if "end" in order:
+            pid = order["end"]
+            status = end(pid) if pid in children else None
+            children.discard(pid)
+            wire.send(control, {"status": status})
+            continue
+        _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
+        pid = os.fork()
+        with socket.socket(fileno=descriptor) as channel:
+            if pid == 0:
+                control.close()
+                try:
+                    serve(channel, shell, order["folder"])
+                finally:
+                    os._exit(0)
+        children.add(pid)
+        wire.send(control, {"pid": pid})
+
+
+def end(pid: int) -> int:
+    """Kill a child with all it started; return how it ended (a negative signal)."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        if not done:
+            os.kill(pid, signal.SIGKILL)
+    if not done:
+        done, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,268 @@
+"""Run a rebuilt notebook in a learner's process, with a time limit for every step.
+
+The grader's side of labkit.grading.learner. Nothing here trusts what comes back.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.checks import plain
+from labkit.grading import wire
+
+START_LIMIT = 120.0  # seconds until the warm process is ready
+REPLAYS = 10  # a notebook may take this many times the limit of a cell, and no longer
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A step: run this source."""
+
+    index: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A step: put these cases (plain data as bytes) to what the cells defined."""
+
+    index: int
+    request: bytes
+
+
+@dataclass
+class Outcome:
+    """What became of a step.
+
+    lost      "" or why there is no answer: "time" (over the limit), "died" (the process
+              ended) or "skipped" (the notebook's whole time was used up)
+    outputs   of a cell, as a notebook stores them
+    records   of a check, from probes.run; None when there are none
+    missing   names that a check asked for and nothing defines
+    raised    what ended the check itself, e.g. SystemExit
+    """
+
+    lost: str = ""
+    outputs: list[dict] = field(default_factory=list)
+    records: list | None = None
+    missing: list[str] = field(default_factory=list)
+    raised: str = ""
+
+    @property
+    def error(self) -> dict | None:
+        """The error that ended a cell, if one did."""
+        errors = [o for o in self.outputs if o["output_type"] == "error"]
+        return errors[0] if errors else None
+
+
+class Lost(Exception):
+    """A child gave no usable answer; str() is the reason as in Outcome.lost."""
+
+
+class Warm:
+    """A process with PyTorch imported that forks a child for each submission.
+
+    with Warm(imports) as warm:
+        outcomes = warm.run(steps, timeout=30)
+    """
+
+    def __init__(self, imports: str = ""):
+        self.imports = imports
+        self.process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Warm":
+        self.home = tempfile.mkdtemp(prefix="labkit-grade-")
+        self._launch()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def run(self, steps: list[Cell | Check], timeout: float) -> list[Outcome]:
+        """Run the steps in order in a fresh child; one outcome for each.
+
+        A step that takes more than `timeout` seconds, or that ends the process, is
+        lost: a new child replays the cells before it and goes on with the next step.
+        """
+        outcomes, finished, child = [], [], None
+        latest = time.monotonic() + REPLAYS * timeout
+        try:
+            for step in steps:
+                if time.monotonic() > latest:
+                    outcomes.append(Outcome(lost="skipped"))
+                    continue
+                child = child or self._start(finished, timeout)
+                try:
+                    outcomes.append(child.do(step, timeout))
+                    if isinstance(step, Cell):
+                        finished.append(step)
+                except Lost as reason:
+                    outcomes.append(Outcome(lost=str(reason)))
+                    child = child.end()
+        finally:
+            if child:
+                child.end()
+        return outcomes
+
+    def _start(self, replay: list[Cell], timeout: float) -> "Child":
+        """A child in which the cells of `replay` have run; one that fails now is
+        taken off the list."""
+        while True:
+            child = self._fork()
+            for cell in replay:
+                try:
+                    child.do(cell, timeout)
+                except Lost:
+                    replay.remove(cell)
+                    child.end()
+                    break
+            else:
+                return child
+
+    def _fork(self) -> "Child":
+        for last_try in (False, True):
+            ours, theirs = socket.socketpair()
+            folder = tempfile.mkdtemp(dir=self.home)
+            try:
+                wire.send(self.control, {"folder": folder})
+                socket.send_fds(self.control, [b"."], [theirs.fileno()])
+                pid = self._answer()["pid"]
+            except (OSError, EOFError):
+                # A learner's code can kill its parent: it has no sandbox yet.
+                ours.close()
+                self._stop()
+                self._launch()
+                if last_try:
+                    raise
+            else:
+                return Child(self, ours, pid, folder)
+            finally:
+                theirs.close()
+
+    def reap(self, pid: int) -> None:
+        try:
+            wire.send(self.control, {"end": pid})
+            self._answer()
+        except (OSError, EOFError):
+            self._stop()
+            self._launch()
+
+    def _answer(self) -> dict:
+        return wire.receive(self.control, time.monotonic() + START_LIMIT)[0]
+
+    def _launch(self) -> None:
+        self.control, theirs = socket.socketpair()
+        module = ["-m", "labkit.grading.learner"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", *module, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            cwd=self.home,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None if os.environ.get("LABKIT_DEBUG") else subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        wire.send(self.control, {"imports": self.imports})
+        try:
+            self._answer()
+        except (OSError, EOFError):
+            raise RuntimeError(
+                "the process for learners' code did not start; "
+                "LABKIT_DEBUG=1 shows what it says"
+            ) from None
+
+    def _environment(self) -> dict[str, str]:
+        """A small environment: one thread, no display, nothing of the instructor's."""
+        kept = {k: os.environ[k] for k in ("PATH", "HOME", "LANG") if k in os.environ}
+        return kept | {
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OMP_NUM_THREADS": "1",
+            "MPLBACKEND": "agg",
+            "IPYTHONDIR": self.home,
+            "LABKIT_DEVICE": "cpu",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
+
+    def _stop(self) -> None:
+        self.control.close()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+class Child:
+    """One forked process, for one submission."""
+
+    def __init__(self, warm: Warm, channel: socket.socket, pid: int, folder: str):
+        self.warm, self.channel, self.pid, self.folder = warm, channel, pid, folder
+
+    def do(self, step: Cell | Check, timeout: float) -> Outcome:
+        """Run a step. Raises Lost with the reason when no usable answer comes."""
+        deadline = time.monotonic() + timeout
+        try:
+            self.channel.settimeout(timeout)
+            if isinstance(step, Cell):
+                wire.send(self.channel, {"source": step.source})
+            else:
+                wire.send(self.channel, {}, step.request)
+            header, body = wire.receive(self.channel, deadline)
+            return Outcome(
+                outputs=list(clean(header.get("outputs", []))),
+                records=plain.loads(body) if body else None,
+                missing=[str(name)[:100] for name in header.get("missing", [])],
+                raised=str(header.get("raised", ""))[:1000],
+            )
+        except TimeoutError:
+            raise Lost("time") from None
+        except (OSError, EOFError):
+            raise Lost("died") from None
+        except (ValueError, TypeError, AttributeError, KeyError):  # no answer of ours
+            raise Lost("died") from None
+
+    def end(self) -> None:
+        self.channel.close()
+        self.warm.reap(self.pid)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def clean(outputs: object) -> Iterator[dict]:
+    """Outputs rebuilt from their known fields: text and PNG images, nothing active."""
+    for output in outputs:
+        match output:
+            case {"output_type": "stream", "text": str(text)}:
+                yield {"output_type": "stream", "name": "stdout", "text": text}
+            case {"output_type": "display_data", "data": dict(data)}:
+                image, text = data.get("image/png"), data.get("text/plain")
+                shown = {}
+                if isinstance(image, str) and BASE64.fullmatch(image):
+                    shown["image/png"] = image
+                if isinstance(text, str):
+                    shown["text/plain"] = text
+                yield {"output_type": "display_data", "data": shown, "metadata": {}}
+            case {
+                "output_type": "error",
+                "ename": str(name),
+                "evalue": str(value),
+                "traceback": list(lines),
+            }:
+                yield {
+                    "output_type": "error",
+                    "ename": name,
+                    "evalue": value,
+                    "traceback": [str(line) for line in lines],
+                }

@@ -1,0 +1,169 @@
+"""Drawing that is not the lesson: the look of the figures, and how they are shown."""
+
+import io
+from base64 import b64encode
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Polygon, Rectangle
+
+# Okabe and Ito's colours, told apart by colour-blind readers (https://jfly.uni-koeln.de/
+# color/). The book turns figures over in the dark, keeping the hue: none is near white.
+BLUE, RED, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A8538A"
+GREY, FAINT, PAPER = "#6B7280", "#D5D9E0", "#F1F3F6"
+COLOURS = (BLUE, RED, GREEN, PURPLE, GREY)
+
+# Figures are about 5 inches wide, so that 10-point text is still text on a phone. The
+# ground is white, not transparent: JupyterLab's dark theme puts nothing behind an SVG.
+plt.rcParams.update(
+    {
+        "svg.fonttype": "none",  # text stays text, in the reader's own font
+        "svg.hashsalt": "labkit",  # the same figure gives the same bytes
+        "figure.figsize": (5.0, 3.0),
+        "figure.dpi": 100,
+        "savefig.bbox": "tight",
+        "savefig.pad_inches": 0.05,
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "axes.titlesize": 10.5,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GREY,
+        "axes.prop_cycle": plt.cycler(color=COLOURS),
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 2.0,
+        "legend.frameon": False,
+        "legend.fontsize": 9.5,
+        "text.color": "#1B222C",
+        "axes.labelcolor": "#1B222C",
+        "xtick.color": "#1B222C",
+        "ytick.color": "#1B222C",
+    }
+)
+
+
+def show(fig: Figure, text: str, kind: str = "svg") -> None:
+    """Print what a figure shows, show the figure, and close it.
+
+    text  what it shows, in numbers: a reader who cannot see the figure has these,
+          and stored outputs are compared by them where the figure is a PNG
+    kind  "svg" for lines drawn from exact or rounded data (the same bytes every time),
+          "png" for pixel maps and for trained results
+
+    Raises ValueError for another kind.
+    """
+    formats = {"svg": "image/svg+xml", "png": "image/png"}
+    if kind not in formats:
+        raise ValueError(f"got kind {kind!r}; want one of {', '.join(formats)}")
+    file = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    fig.savefig(file, format=kind, dpi=200, metadata=metadata)
+    plt.close(fig)
+    content, details = file.getvalue(), {}
+    if kind == "png":  # drawn at 200 dots per inch, shown at 100
+        width, height = (int.from_bytes(content[n : n + 4], "big") for n in (16, 20))
+        details = {formats[kind]: {"width": width // 2, "height": height // 2}}
+    print(text)
+    data = content.decode() if kind == "svg" else b64encode(content).decode()
+    display({formats[kind]: data, "text/plain": text}, metadata=details, raw=True)
+
+
+def block(ax: Axes, shared: np.ndarray, title: str = "") -> None:
+    """Draw a block of samples × positions × channels with the cells that share a mean.
+
+    shared  (B, T, C) bool. Sample 0 faces the reader, its positions run to the right
+            and its channels down; the other samples stand behind it. Only the cells on
+            the front, on top and at the right end can be seen.
+    """
+    B, T, C = shared.shape
+    along, up = 0.52, 0.36  # one step into the depth, in cells
+
+    def face(corners: Sequence[tuple], cell: bool, shade: str) -> None:
+        points = [(t + along * b, -c + up * b) for t, c, b in corners]
+        colour = shade if cell else PAPER
+        ax.add_patch(Polygon(points, facecolor=colour, edgecolor=GREY, linewidth=0.8))
+
+    for b in reversed(range(B)):
+        for c in range(C):
+            corners = [(T, c, b), (T, c, b + 1), (T, c + 1, b + 1), (T, c + 1, b)]
+            face(corners, shared[b, -1, c], "#005585")
+        for t in range(T):
+            corners = [(t, 0, b), (t + 1, 0, b), (t + 1, 0, b + 1), (t, 0, b + 1)]
+            face(corners, shared[b, t, 0], "#3A97CB")
+    for t in range(T):
+        for c in range(C):
+            corners = [(t, c, 0), (t + 1, c, 0), (t + 1, c + 1, 0), (t, c + 1, 0)]
+            face(corners, shared[0, t, c], BLUE)
+    ax.text(T / 2, -C - 0.25, "positions T", ha="center", va="top")
+    ax.text(-0.25, -C / 2, "channels C", ha="right", va="center", rotation=90)
+    ax.text(along * B / 2 - 0.3, up * B / 2 + 0.1, "samples B", ha="right", va="bottom")
+    ax.set(xlim=(-2.2, T + along * B + 0.1), ylim=(-C - 1.1, up * B + 0.3))
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    ax.set_title(title, loc="left")
+
+
+def ragged(ax: Axes, lengths: Sequence[int], highlight: Sequence[int] = ()) -> None:
+    """Draw a batch of unequal lengths: one row a sample, one column a position.
+
+    Below each column stands how many samples reach it. Columns in `highlight`
+    (counted from 1) are coloured.
+    """
+    B, T = len(lengths), max(lengths)
+    for row, length in enumerate(lengths):
+        for t in range(1, T + 1):
+            alive = t <= length
+            colour = (RED if t in highlight else BLUE) if alive else "none"
+            edge = "white" if alive else FAINT
+            ax.add_patch(Rectangle((t - 0.5, -row), 1, -0.9, fc=colour, ec=edge, lw=1))
+        ax.text(0.3, -row - 0.45, f"sample {row + 1}", ha="right", va="center")
+    for t in range(1, T + 1):
+        alive = sum(length >= t for length in lengths)
+        ax.text(t, -B - 0.45, f"{t}", ha="center", va="center", color=GREY)
+        weight = "bold" if t in highlight else "normal"
+        ax.text(t, -B - 1.25, f"{alive}", ha="center", va="center", weight=weight)
+    ax.text(0.3, -B - 0.45, "position", ha="right", va="center", color=GREY)
+    ax.text(0.3, -B - 1.25, "samples alive", ha="right", va="center")
+    ax.set(xlim=(-2.2, T + 0.6), ylim=(-B - 1.7, 0.1))
+    ax.set_axis_off()
+
+
+def residual(ax: Axes, steps: Sequence[str], title: str = "") -> None:
+    """Draw one residual block: boxes from left to right, "+" where the skip arrives.
+
+    steps  labels in order, for example ["LN", "f", "+"]
+    """
+    arrow = {"arrowstyle": "-|>", "color": GREY, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
+    centres = [0.9 + 1.0 * n for n in range(len(steps))]
+    before = 0.0
+    for label, x in zip(steps, centres, strict=True):
+        if label == "+":
+            ax.add_patch(Circle((x, 0), 0.22, fc="white", ec=GREY, lw=1.4))
+            half, plus = 0.22, x
+        else:
+            fill = BLUE if label == "LN" else PAPER
+            ax.add_patch(Rectangle((x - 0.3, -0.3), 0.6, 0.6, fc=fill, ec=GREY, lw=1.4))
+            half = 0.3
+        colour = "white" if label == "LN" else "#1B222C"
+        ax.text(x, -0.02, label, ha="center", va="center", color=colour, zorder=4)
+        ax.annotate("", (x - half, 0), (before, 0), arrowprops=arrow)
+        before = x + half
+    ax.annotate("", (before + 0.45, 0), (before, 0), arrowprops=arrow)
+    ax.plot(
+        [0.25, 0.25, plus], [0, 0.9, 0.9], color=GREY, lw=1.4, solid_joinstyle="miter"
+    )
+    ax.annotate("", (plus, 0.22), (plus, 0.9), arrowprops=arrow)
+    ax.text(-0.08, 0, "x", ha="right", va="center")
+    ax.text(before + 0.5, 0, "y", ha="left", va="center")
+    ax.set(xlim=(-0.3, before + 0.7), ylim=(-0.5, 1.1))
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    ax.set_title(title, loc="left")

@@ -1,0 +1,185 @@
+"""The book as files: complete, strict, self-contained, and without an answer."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from labkit.book.launch import public_repository
+from labkit.book.verdicts import HEADER, chapters, read_verdicts
+
+ROOT = Path(__file__).parents[2]
+LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
+TEX = re.compile(r"\$|\\[a-zA-Z]{2,}")
+
+
+@pytest.fixture(scope="session")
+def pages(book):
+    """Every page, parsed; not the root's redirect nor the theme's own templates."""
+    return {
+        path: BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        for path in sorted(book.rglob("*.html"))
+        if "_static" not in path.parts and path != book / "index.html"
+    }
+
+
+def test_every_page_of_the_contents_is_built(book):
+    toc = (ROOT / "_toc.yml").read_text("utf-8")
+    names = re.findall(r"^\W*(?:file|root): (\S+)", toc, re.M)
+    assert names and not [n for n in names if not (book / f"{n}.html").exists()]
+
+
+def test_nothing_is_loaded_from_elsewhere(book, pages):
+    outside = []
+    for path, soup in pages.items():
+        for tag in soup.find_all(list(LOADED)):
+            address = tag.get(LOADED[tag.name]) or ""
+            if urlsplit(address).netloc:
+                outside.append(f"{path.name}: {address}")
+    for path in book.rglob("*.css"):
+        css = path.read_text("utf-8")
+        outside += re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//\S+", css)
+    assert not outside
+
+
+def test_no_unused_script_is_loaded(pages):
+    for path, soup in pages.items():
+        scripts = [f"{s.get('src')} {s.string}" for s in soup.find_all("script")]
+        assert not re.search("thebe|fontawesome", " ".join(scripts)), path
+
+
+def test_every_page_has_a_description(pages):
+    bare = [p.name for p, s in pages.items() if not s.select("meta[name=description]")]
+    assert set(bare) <= {"genindex.html", "search.html"}
+
+
+def test_code_is_coloured_for_both_themes(book):
+    assert 'html[data-theme="light"]' in (book / "_static/pygments.css").read_text()
+
+
+def test_every_formula_is_rendered(pages):
+    rendered = 0
+    for path, soup in pages.items():
+        rendered += len(soup.select(".math .katex"))
+        assert not soup.select(".katex-error, [style*='#cc0000']"), path
+        assert all(math.select(".katex") for math in soup.select(".math")), path
+        main = BeautifulSoup(str(soup.find(id="main-content")), "html.parser")
+        for code in main(["annotation", "code", "pre", "script", "style"]):
+            code.decompose()
+        assert not TEX.search(main.get_text()), path
+    assert rendered > 20
+
+
+@pytest.mark.parametrize("tex", [r"\frac{1}{", r"\unknownmacro", "a & b", "x_a_b"])
+def test_a_bad_formula_is_refused(tex):
+    from labkit.book import katex
+
+    with pytest.raises(katex.quickjs.JSException, match="ParseError"):
+        katex.Renderer()(tex, display=True)
+
+
+def test_a_bad_formula_fails_the_build(build, tmp_path):
+    (tmp_path / "_config.yml").write_text((ROOT / "_config.yml").read_text("utf-8"))
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: README\n")
+    (tmp_path / "README.md").write_text("# Bad\n\nHalf of $\\frac{1}{$.\n")
+    done = build(tmp_path, tmp_path / "out")
+    assert done.returncode != 0 and "README.md:3: WARNING: formula" in done.stderr
+
+
+def answers():
+    """Lines of the solutions that nobody may see; not those that the lab shows too."""
+    for path in sorted((ROOT / "solutions").glob("*.py")):
+        lab = json.loads((ROOT / "labs" / f"{path.stem}.ipynb").read_text("utf-8"))
+        shown = "\n".join("".join(cell["source"]) for cell in lab["cells"])
+        marked = r"# BEGIN SOLUTION\n(.*?)# END SOLUTION"
+        for block in re.findall(marked, path.read_text("utf-8"), re.S):
+            lines = map(str.strip, block.splitlines())
+            yield from (n for n in lines if len(n) >= 20 and n not in shown)
+
+
+def readable(path):
+    """What a reader or a search finds in a file of the book."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".html":
+        return BeautifulSoup(text, "html.parser").get_text()
+    if path.suffix == ".ipynb":
+        return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return text
+
+
+def test_no_answer_is_in_the_book(book):
+    lines = list(answers())
+    assert lines
+    for path in book.rglob("*"):
+        assert "solution" not in path.name.lower()
+        if path.suffix in {".html", ".js", ".ipynb", ".md", ".py", ".txt"}:
+            text = readable(path)
+            assert not [line for line in lines if line in text], path
+
+
+def test_every_verdict_is_collected(book, pages):
+    claims = [row for path in chapters(ROOT) for row in read_verdicts(path)]
+    rows = pages[book / "chapters/verdicts.html"].select("table.verdicts tbody tr")
+    cells = [row.find_all("td") for row in rows]
+    found = [(c[0].get_text(strip=True), c[2].get_text(strip=True)) for c in cells]
+    assert found and found == [(row.claim, row.verdict) for row in claims]
+    assert cells[0][0].a["href"].startswith("01_layer_normalization.html")
+
+
+@pytest.mark.parametrize("table, message", [
+    ("nothing", "want a table headed"),
+    ("| Claim | Verdict |\n|---|---|\n| S1.1 | holds |", "want a table headed"),
+    ("{head}| S1.1 | it does | perhaps | because |", "S1.1: want one of"),
+    ("{head}| first | it does | holds | because |", "want a claim such as S1.2"),
+    ("{head}| S1.1 | it | does | holds | because |", "want 4 cells"),
+])
+def test_a_malformed_verdict_table_stops_the_build(tmp_path, table, message):
+    head = f"| {' | '.join(HEADER)} |\n|---|---|---|---|\n"
+    source = "## Verdicts\n\n" + table.format(head=head)
+    notebook = tmp_path / "chapter.ipynb"
+    notebook.write_text(json.dumps({"cells": [{"cell_type": "markdown",
+                                               "source": source}]}))
+    with pytest.raises(Exception, match=re.escape(message)):
+        read_verdicts(notebook)
+
+
+def test_every_link_inside_the_book_leads_somewhere(pages):
+    dead = []
+    for path, soup in pages.items():
+        for link in soup.select("a[href]"):
+            url = urlsplit(link["href"])
+            if url.scheme or url.netloc:
+                continue
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            anchor = unquote(url.fragment)
+            known = not anchor or target not in pages or pages[target].find(id=anchor)
+            if not target.exists() or not known:
+                dead.append(f"{path.name}: {link['href']}")
+    assert not dead
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    links = [x for x in re.findall(r"\]\(([^)#]+)", readme) if not urlsplit(x).scheme]
+    assert links and not [link for link in links if not (ROOT / link).exists()]
+    assert len(readme.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("remote, public", [
+    ("https://github.com/someone/course.git", "https://github.com/someone/course"),
+    ("https://name:word@gitlab.com/one/course", "https://gitlab.com/one/course"),
+    ("https://git.internal/someone/course.git", None),
+    ("git@github.com:someone/course.git", None),
+    ("/srv/git/course.git", None),
+    (None, None),
+])
+def test_launch_buttons_come_only_from_a_public_remote(tmp_path, remote, public):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if remote:
+        command = ["git", "-C", tmp_path, "remote", "add", "origin", remote]
+        subprocess.run(command, check=True)
+    assert public_repository(tmp_path) == public

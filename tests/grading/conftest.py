@@ -1,0 +1,87 @@
+"""Submissions made from the real lab 1, by replacing the source of answer cells."""
+
+import copy
+import json
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from labkit.cli import course_root
+from labkit.grading.grade import grade
+from labkit.grading.judge import Judge
+from labkit.grading.notebook import Master, grade_id
+from labkit.grading.run import Warm
+
+LAB = "lab_01_layer_normalization"
+SEED = 20_260
+TIMEOUT = 3.0
+
+
+@pytest.fixture(scope="session")
+def solution():
+    return nbformat.read(course_root() / "solutions" / f"{LAB}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="session")
+def master():
+    return Master.from_solution(course_root() / "solutions" / f"{LAB}.ipynb")
+
+
+@pytest.fixture(scope="session")
+def judge(master):
+    return Judge(master, SEED, TIMEOUT)
+
+
+@pytest.fixture(scope="session")
+def warm(master):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_TOKEN", "s3cret")
+        with Warm(master.imports) as process:
+            yield process
+
+
+@pytest.fixture
+def hand_in(master, solution):
+    """hand_in({"1.2": source}) is a right submission but for these answers.
+
+    Sources: a string replaces the answer, a function of the right answer makes it,
+    None leaves the stub.
+    """
+    right = {grade_id(c, "solution"): c.source for c in solution.cells}
+
+    def make(answers=None, everything_else_blank=False):
+        notebook = copy.deepcopy(master.notebook)
+        for cell in notebook.cells:
+            name = grade_id(cell, "solution")
+            if not name:
+                continue
+            number = next(q.number for q in master.questions if name in q.answers)
+            answer = None if everything_else_blank else right[name]
+            if number in (answers or {}):
+                change = answers[number]
+                answer = change(right[name]) if callable(change) else change
+            cell.source = cell.source if answer is None else answer
+        return notebook
+
+    return make
+
+
+@pytest.fixture
+def mark(judge, warm):
+    """mark(notebook or bytes): the result, with exercises by number."""
+
+    def run(submitted):
+        if not isinstance(submitted, bytes):
+            submitted = json.dumps(submitted).encode()
+        result, notebook = grade(submitted, judge, warm)
+        by_number = {e["number"]: e for e in result["exercises"]}
+        return SimpleNamespace(**result, by_number=by_number, notebook=notebook)
+
+    return run
+
+
+@pytest.fixture
+def all_but(master):
+    """The points of all exercises but these."""
+    return lambda *lost: sum(q.points for q in master.questions if q.number not in lost)

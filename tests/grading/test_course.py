@@ -1,0 +1,366 @@
+"""From release to CSV: a course directory that nbgrader itself goes on working with."""
+
+import contextlib
+import copy
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
+
+from labkit.checks import find
+from labkit.cli import course_root
+from labkit.grading import cli
+from labkit.grading.course import Course, CourseError
+from labkit.grading.release import release
+
+from .conftest import LAB
+
+
+def labkit(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+def nbgrader(root, *arguments):
+    scripts = os.path.dirname(sys.executable)
+    environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    run = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout + run.stderr
+
+
+def api(root):
+    """What formgrader works with."""
+    course = Course(root)
+    return NbGraderAPI(course.directory, config=course.config)
+
+
+def submit(root, student, notebook, name=f"{LAB}.ipynb"):
+    folder = root / "submitted" / student / LAB
+    folder.mkdir(parents=True, exist_ok=True)
+    data = notebook if isinstance(notebook, bytes) else json.dumps(notebook).encode()
+    (folder / name).write_bytes(data)
+    return folder
+
+
+def result(root, student):
+    return json.loads((root / "results" / LAB / f"{student}.json").read_text())
+
+
+def page(root, student):
+    return (root / "feedback" / student / LAB / f"{LAB}.html").read_text()
+
+
+def gradebook(root):
+    return Gradebook(f"sqlite:///{root}/gradebook.db", "layer_norm_to_vit")
+
+
+def scores(root):
+    with gradebook(root) as book:
+        return {s.student_id: s.score for s in book.assignment_submissions(LAB)}
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    root = tmp_path_factory.mktemp("released") / "course"
+    assert labkit("release", root, "--lab", LAB) == 0
+    return root
+
+
+@pytest.fixture
+def course(released, tmp_path):
+    return shutil.copytree(released, tmp_path / "course")
+
+
+@pytest.fixture
+def one_warm_process(warm, monkeypatch):
+    """Let all runs share the tests' warm process, whose start takes seconds."""
+    shared = contextlib.nullcontext(warm)
+    monkeypatch.setattr("labkit.grading.batch.Warm", lambda imports: shared)
+    monkeypatch.setattr("labkit.grading.run.Warm", lambda imports: shared)
+
+
+# ----------------------------------------------------------------------------- release
+
+
+def test_release_is_the_lab_and_stays_as_it_is(released, master, capsys):
+    lab = nbformat.read(course_root() / "labs" / f"{LAB}.ipynb", as_version=4)
+    path = released / "release" / LAB / f"{LAB}.ipynb"
+    made = nbformat.read(path, as_version=4)
+    assert made.cells == lab.cells and made.metadata == lab.metadata
+    assert 'raise NotImplementedError("Exercise 1.2")' in path.read_text().replace(
+        '\\"', '"'
+    )
+    source = nbformat.read(released / "source" / LAB / f"{LAB}.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in source.cells)
+    with gradebook(released) as book:
+        assert book.find_assignment(LAB).max_score == master.max_score
+
+    before = times(released)
+    assert labkit("release", released, "--lab", LAB) == 0
+    assert "unchanged" in capsys.readouterr().out
+    assert times(released) == before
+
+
+def times(root):
+    files = [p for p in root.rglob("*") if p.is_file() and p.name != "gradebook.db"]
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_graded_lab_keeps_its_exercises(course, hand_in, solution, tmp_path):
+    """nbgrader refuses to add or remove some; all files stay as they were."""
+    submit(course, "ada", hand_in())
+    assert labkit("grade", course) == 0
+    shorter = copy.deepcopy(solution)
+    shorter.cells = [c for c in shorter.cells if not c.id.endswith("-1-7")]
+    solutions = tmp_path / "repository" / "solutions"
+    solutions.mkdir(parents=True)
+    nbformat.write(shorter, solutions / f"{LAB}.ipynb")
+    before = {path: path.read_bytes() for path in times(course)}
+    with pytest.raises(CourseError, match="refuses the new release"):
+        release(course, solutions)
+    assert {path: path.read_bytes() for path in times(course)} == before
+
+    reworded = copy.deepcopy(solution)
+    reworded.cells[0].source += "\nA misprint put right."
+    nbformat.write(reworded, solutions / f"{LAB}.ipynb")
+    release(course, solutions)
+    assert "misprint" in (course / "release" / LAB / f"{LAB}.ipynb").read_text()
+    assert scores(course)["ada"] > 0
+
+
+def test_release_leaves_other_directories_alone(tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "nbgrader_config.py").write_text("c = get_config()\n")
+    assert labkit("release", other) == 2
+    assert "is left as it is" in capsys.readouterr().err
+    assert [p.name for p in other.iterdir()] == ["nbgrader_config.py"]
+    assert labkit("release", course_root() / "new") == 2
+    assert "inside the course's repository" in capsys.readouterr().err
+    assert not (course_root() / "new").exists()
+
+
+def test_nbgraders_own_generate_assignment_makes_the_same(course):
+    path = course / "release" / LAB / f"{LAB}.ipynb"
+    before = path.read_bytes()
+    made = api(course).generate_assignment(LAB)
+    assert made["success"], made["log"]
+    assert path.read_bytes() == before
+
+
+# ---------------------------------------------------------------------------- usage
+
+
+def test_usage_errors(tmp_path, course, capsys):
+    assert labkit("grade", tmp_path / "absent") == 2
+    assert labkit("grade", tmp_path) == 2
+    assert "no course directory" in capsys.readouterr().err
+    assert labkit("grade", course) == 2
+    assert "nothing was submitted" in capsys.readouterr().err
+    assert labkit("grade", course, "--lab", "lab_99") == 2
+    assert LAB in capsys.readouterr().err
+    assert labkit("grade", course, "--timeout", "0") == 2
+
+
+def test_one_grader_at_a_time(course, hand_in, capsys):
+    submit(course, "ada", hand_in())
+    with Course(course).lock():
+        assert labkit("grade", course) == 2
+    assert "another labkit grade is at work" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------- end to end
+
+
+def test_five_submissions_end_to_end(course, hand_in, master, all_but, capsys):
+    mistake = find("1.4").misconceptions[0]
+    wrong = (
+        "from labkit.checks.layer_normalization import "
+        f"{mistake.__name__} as layer_norm_backward"
+    )
+    submit(course, "ada", hand_in())
+    submit(course, "ben", master.notebook)
+    submit(course, "cem", hand_in({"1.4": lambda right: f"{right}\n{wrong}"}))
+    renamed = b"\xef\xbb\xbf" + json.dumps(hand_in()).encode()
+    submit(course, "dee", renamed, "Lab (1).ipynb")
+    submit(course, "eva", b'{"cells": [')
+    stamp = "2026-11-20 10:00:00 UTC"
+    (course / "submitted/ada" / LAB / "timestamp.txt").write_text(stamp)
+
+    assert labkit("grade", course) == 1  # one could not be graded
+    said = capsys.readouterr()
+    assert "without a sandbox" in said.err and "5/5 graded" in said.err
+    assert "5 submissions" in said.out
+    assert f"{mistake.__name__} (1)" in said.out
+    assert "dee: The file was renamed to 'Lab (1).ipynb'." in said.out
+    assert "eva: The file is no whole notebook" in said.out
+
+    full = master.max_score
+    expected = {"ada": full, "ben": 0, "cem": all_but("1.4"), "dee": full, "eva": 0}
+    assert scores(course) == expected
+    assert {s: result(course, s)["score"] for s in expected} == expected
+    exercise = next(e for e in result(course, "cem")["exercises"] if not e["score"])
+    assert exercise["number"] == "1.4"
+    assert exercise["misconception"] == mistake.__name__
+
+    # The learner reads what is wrong, beside the exercise; nobody reads the seed.
+    words = " ".join(page(course, "cem").split())
+    assert " ".join(mistake.__doc__.split())[:60] in words
+    assert "The file is no whole notebook" in page(course, "eva")
+    seed = json.loads((course / "labkit.json").read_text())["seed"]
+    assert str(seed) not in page(course, "cem")
+
+    _nbgrader_goes_on(course, expected)
+
+
+def _nbgrader_goes_on(course, expected):
+    """Export, feedback and what formgrader shows, by nbgrader itself."""
+    nbgrader(course, "export")
+    with open(course / "grades.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["assignment"] == LAB]
+    rows = {row["student_id"]: row for row in rows}
+    assert {s: float(row["score"]) for s, row in rows.items()} == expected
+    assert rows["ada"]["timestamp"] == "2026-11-20 10:00:00"
+
+    before = page(course, "cem")
+    made = api(course).generate_feedback(LAB)
+    assert made["success"], made["log"]
+    assert page(course, "cem") == before
+
+    submissions = {s["student"]: s for s in api(course).get_submissions(LAB)}
+    assert {s: v["score"] for s, v in submissions.items()} == expected
+    assert all(
+        v["autograded"] and not v["needs_manual_grade"] for v in submissions.values()
+    )
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_one_notebook(tmp_path, hand_in, capsys):
+    path = tmp_path / f"{LAB}.ipynb"
+    path.write_text(json.dumps(hand_in({"1.2": "def layer_norm(x:"})))
+    assert labkit("grade", path) == 0
+    said = capsys.readouterr().out
+    assert "SyntaxError" in said and "1.1" in said and "right" in said
+    path.write_text("{")
+    assert labkit("grade", path) == 1
+    path = path.rename(tmp_path / "work.ipynb")
+    assert labkit("grade", path) == 2
+    assert "which lab is it?" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------- again and again
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_unchanged_work_is_not_graded_again(course, hand_in, capsys):
+    submit(course, "ada", hand_in())
+    submit(course, "ben", hand_in())
+    assert labkit("grade", course) == 0
+    first = {s: (course / "results" / LAB / f"{s}.json").stat() for s in ("ada", "ben")}
+    submit(course, "ben", hand_in({"1.1": None}))
+    capsys.readouterr()
+    assert labkit("grade", course) == 0
+    assert "1 graded before and unchanged" in capsys.readouterr().out
+    now = {s: (course / "results" / LAB / f"{s}.json").stat() for s in ("ada", "ben")}
+    assert now["ada"].st_ino == first["ada"].st_ino
+    assert now["ben"].st_ino != first["ben"].st_ino
+    assert scores(course)["ben"] < scores(course)["ada"]
+    assert "not answered" in page(course, "ben")
+
+    (course / "gradebook.db").unlink()  # a result without its grade is not done
+    assert labkit("release", course, "--lab", LAB) == 0
+    assert labkit("grade", course) == 0
+    assert set(scores(course)) == {"ada", "ben"}
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_killed_run_is_taken_up(course, hand_in):
+    students = [f"s{i}" for i in range(6)]
+    for student in students:
+        submit(course, student, hand_in({"1.7": "import time\ntime.sleep(0.5)"}))
+    command = [sys.executable, "-m", "labkit.grading.cli", "grade", str(course)]
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    results = course / "results" / LAB
+    deadline = time.monotonic() + 60
+    while len(list(results.glob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(run.pid)], capture_output=True, text=True
+    ).stdout.split()
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    done = {p.name: p.stat().st_ino for p in results.glob("*.json")}
+    assert 2 <= len(done) < len(students)
+
+    assert labkit("grade", course) == 0
+    after = {p.name: p.stat().st_ino for p in results.glob("*.json")}
+    assert len(after) == len(students) and done.items() <= after.items()
+    assert len(scores(course)) == len(students)
+    assert len(set(scores(course).values())) == 1
+    with gradebook(course) as book:
+        assert len(book.assignment_submissions(LAB)) == len(students)
+    assert children
+    for pid in children:  # the process for learners' code ended with its grader
+        status = Path(f"/proc/{pid}/stat")
+        assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_regrading_keeps_what_a_person_wrote(course, hand_in, all_but):
+    submit(course, "ada", hand_in({"1.1": None}))
+    assert labkit("grade", course) == 0
+    with gradebook(course) as book:
+        grade = book.find_grade("check-1-1", LAB, LAB, "ada")
+        grade.manual_score = 1.5
+        comment = book.find_comment("exercise-1-1", LAB, LAB, "ada")
+        comment.manual_comment = "Nearly: see me."
+        book.db.commit()
+    assert labkit("grade", course, "--force") == 0
+    with gradebook(course) as book:
+        grade = book.find_grade("check-1-1", LAB, LAB, "ada")
+        assert (grade.auto_score, grade.manual_score) == (0, 1.5)
+        assert grade.needs_manual_grade
+        comment = book.find_comment("exercise-1-1", LAB, LAB, "ada")
+        assert comment.manual_comment == "Nearly: see me."
+    assert scores(course)["ada"] == all_but("1.1") + 1.5
+    assert "Nearly: see me." in page(course, "ada")
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_links_are_refused_and_the_rest_graded(course, hand_in, master):
+    solution = course / "source" / LAB / f"{LAB}.ipynb"
+    folder = submit(course, "mallory", b"")
+    (folder / f"{LAB}.ipynb").unlink()
+    (folder / f"{LAB}.ipynb").symlink_to(solution)
+    (course / "submitted" / "oscar").symlink_to(course / "submitted" / "ada")
+    submit(course, "ada", hand_in())
+    assert labkit("grade", course) == 1
+    assert scores(course) == {"ada": master.max_score, "mallory": 0, "oscar": 0}
+    assert "symbolic link" in result(course, "oscar")["notes"][0]
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_late_work_is_graded_in_full(course, hand_in, master):
+    folder = submit(course, "ada", hand_in())
+    (folder / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC\n")
+    with gradebook(course) as book:
+        book.update_or_create_assignment(LAB, duedate="2026-11-19 10:00:00 UTC")
+    assert labkit("grade", course) == 0
+    with gradebook(course) as book:
+        late = book.find_submission(LAB, "ada")
+        assert late.total_seconds_late == 24 * 3600
+        assert (late.score, late.late_submission_penalty) == (master.max_score, 0)

@@ -1,0 +1,199 @@
+"""One submission at a time: right scores, named mistakes, damage that stays local."""
+
+import json
+
+import pytest
+
+from labkit.checks import find
+from labkit.checks import layer_normalization as lab
+from labkit.grading.judge import Judge
+from labkit.grading.run import Outcome
+
+MISTAKES = [
+    (kind.number, mistake) for kind in lab.EXERCISES for mistake in kind.misconceptions
+]
+
+
+def planted(number, mistake):
+    """An answer cell that makes this mistake."""
+    name = getattr(mistake, "stands_in_for", find(number).names[0])
+    wrong = (
+        f"from labkit.checks.layer_normalization import {mistake.__name__} as {name}"
+    )
+    return lambda right: f"{right}\n{wrong}"
+
+
+def test_blank_gets_nothing(mark, master):
+    result = mark(master.notebook)
+    assert result.status == "graded" and result.score == 0
+    assert {e["outcome"] for e in result.exercises} == {"blank"}
+
+
+def test_the_solution_gets_full_marks(mark, hand_in, master):
+    result = mark(hand_in())
+    assert result.score == result.max_score == master.max_score > 0
+    assert {e["outcome"] for e in result.exercises} == {"right"}
+    assert result.notes == []
+    json.dumps(result.exercises)
+
+
+@pytest.mark.parametrize(
+    "column", range(max(len(k.misconceptions) for k in lab.EXERCISES))
+)
+def test_planted_mistakes_are_named(mark, hand_in, column):
+    """Each submission makes one mistake in every exercise that has so many."""
+    mistakes = {
+        kind.number: kind.misconceptions[column]
+        for kind in lab.EXERCISES
+        if column < len(kind.misconceptions)
+    }
+    result = mark(hand_in({n: planted(n, m) for n, m in mistakes.items()}))
+    for exercise in result.exercises:
+        mistake = mistakes.get(exercise["number"])
+        if mistake:
+            assert exercise["misconception"] == mistake.__name__
+            assert exercise["outcome"] == "wrong" and exercise["score"] == 0
+            feedback = " ".join(exercise["feedback"].split())
+            assert " ".join(mistake.__doc__.split()) in feedback
+        elif exercise["number"] != "1.3":  # it calls the learner's own layer_norm
+            assert exercise["outcome"] == "right"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "said"),
+    [
+        ("def batch_norm(x:\n    return", "error", "SyntaxError"),
+        ("while True: pass", "time", "Stopped after 3 s"),
+        ("import os\nos._exit(1)", "died", "process ended"),
+        ("def batch_norm(*a, **k):\n    while True: pass", "time", "loop"),
+        ("def batch_norm(*a, **k):\n    import os; os._exit(1)", "died", "ended"),
+        ("def batch_norm(*a, **k):\n    raise SystemExit(3)", "error", "SystemExit"),
+        ("def norm(x): return x", "undefined", "batch_norm is not defined"),
+        ("batch_norm = 3", "wrong", "batch_norm"),
+        ("def batch_norm(*a, **k): 1 / 0", "wrong", "ZeroDivisionError"),
+        ("def batch_norm(*a, **k): return object()", "wrong", "object"),
+        ("", "undefined", "batch_norm is not defined"),
+    ],
+)
+def test_only_the_broken_exercise_is_lost(
+    mark, hand_in, all_but, answer, outcome, said
+):
+    result = mark(hand_in({"1.1": answer}))
+    assert result.by_number["1.1"]["outcome"] == outcome
+    assert said in result.by_number["1.1"]["feedback"]
+    assert result.score == all_but("1.1")
+    assert bool(result.notes) == (outcome in ("time", "died"))
+
+
+def test_a_wrong_answer_that_ends_in_an_error_is_still_asked(mark, hand_in):
+    result = mark(hand_in({"1.1": lambda right: right + "\nbatch_norm('x')"}))
+    assert result.by_number["1.1"]["outcome"] == "right"
+
+
+def test_what_learners_do_in_their_cells(mark, hand_in, master):
+    def chatty(right):
+        return (
+            "%matplotlib inline\nimport warnings\nname = input('name')\n"
+            f"print('hello')\nwarnings.warn('careful')\n{right}\n"
+            "import sys; print('x', file=sys.stderr)\nbatch_norm"
+        )
+
+    def noisy(right):
+        return right.replace("return", "print('called'); return")
+
+    result = mark(hand_in({"1.2": noisy, "1.1": chatty}))
+    assert result.score == master.max_score
+
+
+def test_a_helper_in_a_cell_of_ones_own_is_named(mark, hand_in, all_but):
+    notebook = hand_in({"1.1": "def batch_norm(x, *a, **k): return spread(x)"})
+    helper = {"cell_type": "code", "id": "mine", "metadata": {}, "outputs": []}
+    helper["source"] = "def spread(x): return x - x.mean()"
+    notebook.cells.insert(1, helper)
+    result = mark(notebook)
+    assert result.score == all_but("1.1")
+    feedback = " ".join(result.by_number["1.1"]["feedback"].split())
+    assert "You define spread in a cell of your own" in feedback
+    assert "only the answer cells" in feedback
+
+
+def test_an_answer_that_builds_on_a_wrong_one_says_so(mark, hand_in):
+    result = mark(hand_in({"1.2": "def layer_norm(x, *a, **k): return x"}))
+    feedback = " ".join(result.by_number["1.3"]["feedback"].split())
+    assert (
+        "uses layer_norm, your answer to exercise 1.2, which is not right" in feedback
+    )
+    assert "your answer to" not in result.by_number["1.2"]["feedback"]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True",
+        "import torch\ntorch.testing.assert_close = lambda *a, **k: None",
+        "from labkit.checks import compare, exercise\n"
+        "compare.close = lambda *a, **k: True\n"
+        "exercise.Exercise.judge = lambda *a: 1 / 0",
+        "from labkit.checks import probes\n"
+        "probes.run = lambda *a: [{'error': None}] * len(a[2])",
+        "from labkit.checks import probes\nprobes.run = lambda *a: []",
+        "from labkit.checks import plain\nplain.dumps = lambda *a: b'x' * 1000",
+        "from labkit.grading import learner\n"
+        "learner.ask = lambda *a: ({'outcome': 'right', 'passed': True}, b'')",
+        "get_ipython().input_transformers_cleanup.append(lambda lines: [])",
+        "class layer_norm_(torch.Tensor):\n    __eq__ = lambda *a: True",
+    ],
+)
+def test_patching_earns_nothing(mark, hand_in, attack):
+    wrong = f"{attack}\ndef layer_norm(x, *a, **k): return x"
+    result = mark(hand_in({"1.2": wrong}, everything_else_blank=True))
+    assert result.score == 0
+    assert result.by_number["1.2"]["outcome"] != "right"
+
+
+@pytest.mark.parametrize("records", [None, [], [{}], "x", [None] * 50])
+def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
+    from labkit.grading.notebook import parse, rebuild
+
+    _, cells = parse(json.dumps(hand_in()).encode())
+    question = master.questions[0]
+    outcomes = {name: Outcome() for name in question.answers}
+    outcomes[question.check] = Outcome(records=records)
+    verdict = judge.verdict(question, rebuild(master, cells), outcomes)
+    assert verdict["score"] == 0
+    assert verdict["outcome"] == "unjudged" and "Not judged" in verdict["note"]
+
+
+def test_the_judge_never_sees_the_learners_objects(mark, hand_in):
+    """What a submission defines or patches stays in its own process."""
+    import sys
+
+    import torch
+
+    before = torch.allclose
+    spy = "import sys, types\nsys.modules['spy'] = types.ModuleType('spy')\n"
+    result = mark(hand_in({"1.2": lambda right: spy + "torch.allclose = 1\n" + right}))
+    assert result.by_number["1.1"]["outcome"] == "right"
+    assert torch.allclose is before and "spy" not in sys.modules
+
+
+def test_what_cannot_be_judged_is_for_a_person(mark, hand_in):
+    forge = "from labkit.checks import probes\nprobes.run = lambda *a: []\n"
+    result = mark(hand_in({"1.7": lambda right: forge + right}))
+    assert result.status == "incomplete"
+    assert any("1.7: Not judged" in note for note in result.notes)
+
+
+def test_unreadable_gets_no_points_and_the_reason(mark, master):
+    result = mark(b'{"cells": [')
+    assert result.status == "unreadable" and result.score == 0
+    assert "damaged" in result.notes[0]
+    assert len(result.exercises) == len(master.questions)
+    text = json.dumps(result.notebook)
+    assert "damaged" in text
+
+
+def test_another_seed_asks_other_questions(master, judge):
+    other = Judge(master, judge.seed + 1, judge.timeout)
+    for number in other.requests:
+        assert other.requests[number] != judge.requests[number]

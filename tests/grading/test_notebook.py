@@ -1,0 +1,173 @@
+"""Reading submissions and rebuilding them from the master: damage costs no points."""
+
+import json
+import os
+
+import pytest
+
+from labkit.grading.notebook import (
+    SIZE_LIMIT,
+    Unreadable,
+    defined_names,
+    parse,
+    read_bytes,
+    rebuild,
+)
+
+
+def cells_of(notebook):
+    return parse(json.dumps(notebook).encode())[1]
+
+
+def answer(notebook, name="exercise-1-2"):
+    return next(c for c in notebook.cells if c.id == name)
+
+
+def same_cells(rebuilt, notebook):
+    return [c.source for c in rebuilt.notebook.cells] == [
+        c.source for c in notebook.cells
+    ]
+
+
+# ----------------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "JSON"),
+        (b'{"cells": [', "damaged (line 1)"),
+        (b"[" * 100_000, "JSON"),
+        (b"\xff\xfe\x00", "JSON"),
+        (b"[1, 2]", "not a Jupyter notebook"),
+        (b'{"cells": 3}', "not a Jupyter notebook"),
+        (b'{"nbformat": 3, "worksheets": [{"cells": []}]}', "nbformat 3"),
+    ],
+)
+def test_broken_files_are_refused_with_a_sentence(data, said):
+    with pytest.raises(Unreadable) as refusal:
+        parse(data)
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_wrong_types_inside_a_notebook_are_passed_over():
+    code = {"cell_type": "code", "source": ["x = 1\n", 5], "metadata": "none"}
+    odd = {"cells": [3, None, {"cell_type": "code", "source": 7}, code]}
+    _, cells = parse(json.dumps(odd | {"metadata": []}).encode())
+    assert [c.source for c in cells] == ["", "x = 1\n"]
+
+
+def test_lone_surrogates_can_be_written_again():
+    cell = {"cell_type": "code", "source": "x = '\ud800'"}
+    _, (parsed,) = parse(json.dumps({"cells": [cell]}).encode())
+    assert parsed.source.encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_marks_are_read(hand_in, master, encoding):
+    notebook = hand_in()
+    _, cells = parse(json.dumps(notebook, ensure_ascii=False).encode(encoding))
+    assert same_cells(rebuild(master, cells), notebook)
+
+
+def test_links_pipes_and_giants_are_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "a.ipynb").write_text("{}")
+    below = tmp_path / "submitted"
+    below.mkdir()
+    (below / "linked").symlink_to(secret)
+    (below / "link.ipynb").symlink_to(secret / "a.ipynb")
+    os.mkfifo(below / "pipe.ipynb")
+    with open(below / "giant.ipynb", "wb") as file:
+        file.truncate(SIZE_LIMIT + 1)
+    for name, said in {
+        "link.ipynb": "symbolic link",
+        "linked/a.ipynb": "symbolic link",
+        "pipe.ipynb": "not an ordinary file",
+        "giant.ipynb": "larger than",
+        "absent.ipynb": "cannot be opened",
+    }.items():
+        with pytest.raises(Unreadable, match=said):
+            read_bytes(below / name, below)
+
+
+def test_names_that_a_cell_defines():
+    assert defined_names(
+        "%matplotlib inline\nimport torch as t, os.path\ndef f(): x = 1"
+    ) == {"t", "os", "f"}
+    assert defined_names("class A: pass\nb, c = 1, 2") == {"A", "b", "c"}
+    assert defined_names("def broken(:\n  pass\nfine = 1") == {"broken", "fine"}
+
+
+# -------------------------------------------------------------------------- rebuilding
+
+
+def test_untouched_and_filled_in(hand_in, master):
+    blank = rebuild(master, cells_of(master.notebook))
+    assert blank.blank == {a for q in master.questions for a in q.answers}
+    assert blank.notebook == master.notebook and not blank.notes
+    filled = rebuild(master, cells_of(hand_in()))
+    assert not filled.blank and not filled.notes and not filled.helpers
+    assert same_cells(filled, hand_in())
+
+
+@pytest.mark.parametrize("lost", [("metadata",), ("id",), ("metadata", "id")])
+def test_lost_labels(hand_in, master, lost):
+    notebook = hand_in()
+    for cell in notebook.cells:
+        for field in lost:
+            cell[field] = {} if field == "metadata" else "x"
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert same_cells(rebuilt, notebook) and not rebuilt.blank
+    assert bool(rebuilt.notes) == (len(lost) == 2)
+
+
+def test_only_answers_come_from_the_learner(hand_in, master):
+    notebook = hand_in()
+    expected = [c.source for c in notebook.cells]
+    for cell in notebook.cells:
+        if not cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = "raise SystemExit"
+            cell.metadata = {"tags": ["skip-execution"]}
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert [c.source for c in rebuilt.notebook.cells] == expected
+    assert [c.metadata for c in rebuilt.notebook.cells] == [
+        c.metadata for c in master.notebook.cells
+    ]
+    assert any("check cells were edited" in note for note in rebuilt.notes)
+
+
+def test_of_duplicated_answers_the_last_filled_in_counts(hand_in, master):
+    notebook = hand_in()
+    cell = answer(notebook)
+    last = {**cell, "source": "def layer_norm(x): return x", "id": "copy"}
+    stub = next(c for c in master.notebook.cells if c.id == cell.id)
+    notebook.cells += [last, {**stub, "id": "copy2"}]
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert answer(rebuilt.notebook).source == "def layer_norm(x): return x"
+    assert "2 cells answer exercise 1.2; the last counts." in rebuilt.notes
+
+
+def test_an_answer_written_into_another_cell_is_found(hand_in, master):
+    notebook = hand_in({"1.2": None})
+    source = "def layer_norm(x): return x"
+    notebook.cells.append(
+        {"cell_type": "code", "id": "new", "metadata": {}, "source": source}
+    )
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert answer(rebuilt.notebook).source == source
+
+
+def test_deleted_answer_is_noted(hand_in, master):
+    notebook = hand_in()
+    notebook.cells = [c for c in notebook.cells if c.id != "exercise-1-2"]
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert rebuilt.blank == {"exercise-1-2"}
+    assert "No answer cell for exercise 1.2." in rebuilt.notes
+
+
+def test_another_notebook_is_refused(master):
+    with pytest.raises(Unreadable, match="No cell of lab_01"):
+        rebuild(master, cells_of({"cells": [{"cell_type": "code", "source": "x = 1"}]}))

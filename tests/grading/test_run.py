@@ -1,0 +1,118 @@
+"""Learners' code can loop, exit, die or print: it costs its own exercise, no more."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.grading.run import Cell
+
+
+@pytest.fixture
+def run(warm):
+    def cells(*sources, timeout=2.0):
+        steps = [Cell(i, source) for i, source in enumerate(sources)]
+        return warm.run(steps, timeout)
+
+    return cells
+
+
+def text(outcome):
+    return "".join(o.get("text", "") for o in outcome.outputs)
+
+
+def test_cells_share_a_namespace_and_errors_do_not_end_it(run):
+    a, b, c = run("x = 1\nprint(x)", "1 / 0", "print(x + 1)")
+    assert text(a) == "1\n" and text(c) == "2\n"
+    assert b.error["ename"] == "ZeroDivisionError" and not b.lost
+
+
+@pytest.mark.parametrize("source", ["while True: pass", "import time\ntime.sleep(60)"])
+def test_a_loop_is_stopped_and_the_earlier_cells_replayed(run, source):
+    a, b, c = run("x = 41", source, "print(x + 1)", timeout=1.0)
+    assert b.lost == "time" and not a.lost
+    assert text(c) == "42\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\nos._exit(0)",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+        "import ctypes\nctypes.string_at(0)",
+        "import os\n[os.close(fd) for fd in range(3, 100)]",
+        "import os\nos.kill(os.getppid(), 9)\nos.kill(os.getpid(), 9)",
+    ],
+)
+def test_a_dead_process_is_replaced(run, source):
+    a, b, c = run("x = 41", source, "print(x + 1)")
+    assert b.lost == "died"
+    assert text(c) == "42\n"
+
+
+@pytest.mark.parametrize(
+    "source", ["raise SystemExit", "exit()", "quit()", "raise KeyboardInterrupt"]
+)
+def test_leaving_python_is_only_an_error(run, source):
+    _, b, c = run("x = 41", source, "print(x + 1)")
+    assert not b.lost
+    assert text(c) == "42\n"
+
+
+def test_output_is_capped(run):
+    (flood,) = run("for _ in range(5_000): print('spam' * 10)")
+    assert len(text(flood)) < 21_000
+    assert "characters cut" in text(flood)
+
+
+def test_what_notebooks_do(run):
+    outcomes = run(
+        "%matplotlib inline",
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+        "answer = input('Your name? ')\nprint(repr(answer))",
+        "import warnings\nwarnings.warn('careful')",
+        "!echo shell",
+        "from IPython.display import HTML\ndisplay(HTML('<script>1</script>'))",
+        timeout=10.0,
+    )
+    assert not any(o.lost or o.error for o in outcomes)
+    assert any("image/png" in o.get("data", {}) for o in outcomes[1].outputs)
+    assert "''" in text(outcomes[2])
+    assert "<script>" not in str(outcomes[5].outputs)
+
+
+def test_each_submission_starts_afresh_in_a_folder_of_its_own(run):
+    (a,) = run(
+        "import os, torch\ntorch.spoiled = x = 1\nopen('f', 'w')\nprint(os.getcwd())"
+    )
+    (b,) = run(
+        "import os, torch\nprint(hasattr(torch, 'spoiled'), 'x' in dir(), os.listdir())"
+    )
+    assert text(b) == "False False []\n"
+    assert not os.path.exists(text(a).strip())
+
+
+def test_the_warm_process_has_one_thread_and_children_compute(run):
+    one, many = run(
+        "import os, torch\nprint(len(os.listdir(f'/proc/{os.getppid()}/task')))",
+        "torch.set_num_threads(2)\nx = torch.randn(500, 500, requires_grad=True)\n"
+        "(x @ x).sum().backward()\nprint(x.grad.shape)",
+    )
+    assert text(one) == "1\n"
+    assert not many.lost and "500, 500" in text(many)
+
+
+def test_processes_that_a_submission_starts_end_with_it(run):
+    (a,) = run("import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid)")
+    status = Path(f"/proc/{text(a).strip()}/stat")
+    deadline = time.monotonic() + 10  # the kernel takes a moment to end it
+    while status.exists() and status.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_instructors_environment_stays_outside(run):
+    assert "SECRET_TOKEN" in os.environ  # set before the warm process started
+    (a,) = run("import os\nprint(sorted(os.environ))")
+    assert "SECRET_TOKEN" not in text(a)
