@@ -15,6 +15,7 @@ from labkit.runtime import device
 MODULES = {
     "1": "layer_normalization",
     "2": "feed_forward",
+    "3": "multi_head_attention",
 }
 
 

@@ -43,6 +43,8 @@ def _while_differentiating(error: dict) -> bool:
 
 
 def parameters(case: Case, record: dict, right: dict) -> str | None:
+    if "module" not in right:
+        return None
     if not record["module"]:
         return f"{case.target} must be a class derived from torch.nn.Module."
     mine, wanted = record["parameters"], right["parameters"]
@@ -176,7 +178,7 @@ def gradients(case: Case, record: dict, right: dict) -> str | None:
 
 
 def side_effects(case: Case, record: dict, right: dict) -> str | None:
-    if right["error"]:
+    if right["error"] or "output" not in right:
         return None
     if record["mutated"]:
         return (
@@ -279,14 +281,21 @@ def _pairs(got: object, wanted: object) -> list[tuple[Tensor, Tensor]]:
 
 def _largest_difference(got: Tensor, wanted: Tensor) -> str:
     if got.dim() == 0:
-        return f"it is {got.item():.4g}; expected {wanted.item():.4g}."
+        return f"it is {_told_apart(got, wanted)}."
     got, wanted = got.double(), wanted.double()
     gap = (got - wanted).abs()
     gap[got.isnan() ^ wanted.isnan()] = torch.inf
     gap = gap.nan_to_num(nan=0.0, posinf=torch.inf)
     index = torch.unravel_index(gap.argmax(), gap.shape)
     at = ", ".join(str(int(i)) for i in index)
-    return (
-        f"entry [{at}] is {got[index].item():.4g}; expected {wanted[index].item():.4g}"
-        " (the largest difference)."
-    )
+    apart = _told_apart(got[index], wanted[index])
+    return f"entry [{at}] is {apart} (the largest difference)."
+
+
+def _told_apart(got: Tensor, wanted: Tensor) -> str:
+    """Both numbers, with as many digits as it takes to see the difference."""
+    for digits in (4, 8, 17):
+        pair = [f"{value.item():.{digits}g}" for value in (got, wanted)]
+        if pair[0] != pair[1]:
+            break
+    return "{}; expected {}".format(*pair)

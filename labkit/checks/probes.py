@@ -11,6 +11,9 @@ what is right. Keys of a record:
     gradients   {input: gradient of a fixed weighting of the output, None if none flows}
     mutated     names of the inputs that the call changed in place
     called      names of calls that the exercise puts off limits
+    largest     entries of the largest tensor that a PyTorch call returned
+    made        {type, parameters: {name: shape}} of what a function that makes another
+                function or module returned
 
 and for a class also
 
@@ -64,7 +67,8 @@ class Case:
     target     the function or class that is asked
     args       given in order; kwargs given by name. For a class: of its constructor
     state      for a class: the state dict to load, or None
-    inputs     for a class: what its forward is given
+    inputs     what the object that the target makes is given: a module's forward, or
+               the function that a function returns. A class without is only made
     gradients  whether gradients are asked for
     tolerance  relative to the largest value; None: the usual one of the dtype
     edge       an unusual input, judged after the ordinary ones
@@ -84,7 +88,7 @@ class Case:
 
 
 def run(
-    probe: str,
+    probe: str | dict[str, str],
     objects: dict[str, object],
     cases: Iterable[Case],
     off_limits: Iterable[str] = (),
@@ -92,14 +96,17 @@ def run(
 ) -> list[dict]:
     """Put every case to the learner's objects; never raises for what they do.
 
+    probe   "function" or "module", or which of them by target
+
     The random generators are left as they were found.
     """
-    ask = {"function": _ask_function, "module": _ask_module}[probe]
+    asks = {"function": _ask_function, "module": _ask_module}
     gpus = [torch.cuda.current_device()] if torch.device(device).type == "cuda" else []
     records = []
     for case in cases:
         record = {"error": None}
         watch = _Watch(off_limits)
+        ask = asks[probe if isinstance(probe, str) else probe[case.target]]
         with torch.random.fork_rng(gpus):
             torch.manual_seed(0)
             try:
@@ -107,19 +114,26 @@ def run(
             except Exception as error:
                 record["error"] = _describe(error, record.get("stage", "calling it"))
         record.pop("stage", None)
-        record["called"] = sorted(watch.seen)
+        record["called"], record["largest"] = sorted(watch.seen), watch.largest
         records.append(record)
     return records
 
 
 def _ask_function(function, case: Case, record: dict, watch, device) -> None:
     record["stage"] = f"calling {case.target}"
-    given = _fresh({**case.args, **case.kwargs}, device)
-    _call_and_record(function, case.args, given, record, watch, device)
+    in_order, given = case.args, {**case.args, **case.kwargs}
+    if case.inputs:  # the function makes another, and that is the one to ask
+        with watch:
+            function = _call(function, in_order, _fresh(given, device))
+        record["stage"] = f"calling what {case.target} returned"
+        in_order = given = case.inputs
+    _call_and_record(function, in_order, _fresh(given, device), record, watch, device)
+    if case.inputs:
+        record["made"] = _made(function)
     if case.gradients:
-        given = _fresh({**case.args, **case.kwargs}, device, requires_grad=True)
-        record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
-        output = _call(function, case.args, given)
+        given = _fresh(given, device, requires_grad=True)
+        record["stage"] += f" {WITH_GRADIENTS}"
+        output = _call(function, in_order, given)
         _record_gradients(output, given, record)
 
 
@@ -138,6 +152,8 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
         module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
         module.to(dtype)
+    if not case.inputs:
+        return
 
     record["stage"] = f"calling {case.target}"
     before = _plain(module.state_dict())
@@ -159,6 +175,16 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
         record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
         output = _call(module, case.inputs, given)
         _record_gradients(output, {**given, **dict(module.named_parameters())}, record)
+
+
+def _made(thing: object) -> dict:
+    """What a function returned to be called: PyTorch's class, or the thing's own."""
+    kinds = [k for k in type(thing).__mro__ if k.__module__.startswith("torch.nn")]
+    registered = thing.named_parameters() if isinstance(thing, nn.Module) else ()
+    return {
+        "type": (kinds or [type(thing)])[0].__name__,
+        "parameters": {name: tuple(p.shape) for name, p in registered},
+    }
 
 
 def _constant(value: object) -> float | None:
@@ -286,15 +312,19 @@ def _describe(error: Exception, stage: str) -> dict:
 
 
 class _Watch(TorchFunctionMode):
-    """Notes which of the off-limits PyTorch calls are made."""
+    """Notes off-limits PyTorch calls, and how large the tensors get."""
 
     def __init__(self, off_limits: Iterable[str]):
         super().__init__()
         self.off_limits = frozenset(off_limits)
         self.seen: set[str] = set()
+        self.largest = 0
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = resolve_name(func) or f"{func.__module__}.{func.__name__}"
         if name.rpartition(".")[2] in self.off_limits:
             self.seen.add(name)
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.largest = max(self.largest, result.numel())
+        return result
