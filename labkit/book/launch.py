@@ -7,7 +7,9 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-PUBLIC = re.compile(r"https://(?:[^@/]+@)?((github|gitlab)\.com/[^/]+/[^/]+?)(\.git)?/?")
+PUBLIC = re.compile(
+    r"https://(?:[^@/]+@)?((github|gitlab)\.com/[^/]+/[^/]+?)(\.git)?/?"
+)
 
 
 def public_repository(folder: str | Path) -> str | None:

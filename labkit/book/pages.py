@@ -15,13 +15,16 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 UNUSED = ("thebe", "THEBE")
-THEBE = re.compile(r'<script type="text/x-thebe-config">.*?</script>\s*'
-                   r"<script>kernelName = .*?</script>", re.S)
+THEBE = re.compile(
+    r'<script type="text/x-thebe-config">.*?</script>\s*'
+    r"<script>kernelName = .*?</script>",
+    re.S,
+)
 FONTAWESOME = re.compile(r"<script[^>]*fontawesome\.js[^>]*></script>\s*")
 IMAGE = re.compile(r'<img (?=[^>]*src="[^"]*_images/([^"/]+)")')
 TOGGLE = ' aria-label="Toggle hidden content"'  # hides the words that are seen
 LIST_ROLES = re.compile(r' role="(?:list|doc-biblioentry)"')
-SUMMARY = re.compile(r'(<a [^>]*>)([^<]*)(</a>\s*<details[^>]*>\s*<summary)(?=>)')
+SUMMARY = re.compile(r"(<a [^>]*>)([^<]*)(</a>\s*<details[^>]*>\s*<summary)(?=>)")
 
 
 def repair(

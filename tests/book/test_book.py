@@ -130,19 +130,23 @@ def test_every_verdict_is_collected(book, pages):
     assert cells[0][0].a["href"].startswith("01_layer_normalization.html")
 
 
-@pytest.mark.parametrize("table, message", [
-    ("nothing", "want a table headed"),
-    ("| Claim | Verdict |\n|---|---|\n| S1.1 | holds |", "want a table headed"),
-    ("{head}| S1.1 | it does | perhaps | because |", "S1.1: want one of"),
-    ("{head}| first | it does | holds | because |", "want a claim such as S1.2"),
-    ("{head}| S1.1 | it | does | holds | because |", "want 4 cells"),
-])
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ("nothing", "want a table headed"),
+        ("| Claim | Verdict |\n|---|---|\n| S1.1 | holds |", "want a table headed"),
+        ("{head}| S1.1 | it does | perhaps | because |", "S1.1: want one of"),
+        ("{head}| first | it does | holds | because |", "want a claim such as S1.2"),
+        ("{head}| S1.1 | it | does | holds | because |", "want 4 cells"),
+    ],
+)
 def test_a_malformed_verdict_table_stops_the_build(tmp_path, table, message):
     head = f"| {' | '.join(HEADER)} |\n|---|---|---|---|\n"
     source = "## Verdicts\n\n" + table.format(head=head)
     notebook = tmp_path / "chapter.ipynb"
-    notebook.write_text(json.dumps({"cells": [{"cell_type": "markdown",
-                                               "source": source}]}))
+    notebook.write_text(
+        json.dumps({"cells": [{"cell_type": "markdown", "source": source}]})
+    )
     with pytest.raises(Exception, match=re.escape(message)):
         read_verdicts(notebook)
 
@@ -169,14 +173,17 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert len(readme.splitlines()) <= 60
 
 
-@pytest.mark.parametrize("remote, public", [
-    ("https://github.com/someone/course.git", "https://github.com/someone/course"),
-    ("https://name:word@gitlab.com/one/course", "https://gitlab.com/one/course"),
-    ("https://git.internal/someone/course.git", None),
-    ("git@github.com:someone/course.git", None),
-    ("/srv/git/course.git", None),
-    (None, None),
-])
+@pytest.mark.parametrize(
+    "remote, public",
+    [
+        ("https://github.com/someone/course.git", "https://github.com/someone/course"),
+        ("https://name:word@gitlab.com/one/course", "https://gitlab.com/one/course"),
+        ("https://git.internal/someone/course.git", None),
+        ("git@github.com:someone/course.git", None),
+        ("/srv/git/course.git", None),
+        (None, None),
+    ],
+)
 def test_launch_buttons_come_only_from_a_public_remote(tmp_path, remote, public):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     if remote:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from labkit import explore
+from labkit.explore import axes
 
 VOID = {"input", "br", "hr", "img", "meta", "link"}
 
@@ -41,7 +41,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return explore.which_axes().data
+    return axes.which_axes().data
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_nothing_comes_from_elsewhere(html, page):
 
 
 def test_same_bytes_every_time(html):
-    assert explore.which_axes().data == html
-    assert explore.which_axes(B=2).data != html
+    assert axes.which_axes().data == html
+    assert axes.which_axes(B=2).data != html
 
 
 def test_two_on_a_page_do_not_meet(html):
@@ -98,7 +98,7 @@ def test_says_in_words_what_it_shows(page):
         for attrs in page.all("div")
     ]
     x = torch.zeros(3, 4, 5)
-    for norm in explore.NORMS.values():
+    for norm in axes.NORMS.values():
         mean = x.mean(norm.dims, keepdim=True)
         assert norm.name in page.words
         assert str(tuple(mean.shape)) in page.words
@@ -112,7 +112,7 @@ def test_each_rule_lights_the_cells_that_share_a_mean(html):
     lit = re.findall(norm_is + r":has\(([.\w]+) :checked\) ([.\w]+) label", html)
     assert all(chosen == filled for _, chosen, filled in lit)
     sizes = torch.zeros(3, 4, 5)
-    for key, norm in explore.NORMS.items():
+    for key, norm in axes.NORMS.items():
         groups = [set(group[1:].split(".")) for name, group, _ in lit if name == key]
         assert len(groups) == sizes.mean(norm.dims, keepdim=True).numel()
         free = {"btc"[dim] for dim in norm.dims}
@@ -126,4 +126,4 @@ def test_dark_in_the_book_and_in_jupyterlab(html):
 
 def test_an_unknown_choice_is_an_error():
     with pytest.raises(ValueError, match="got chosen='group'; want one of layer"):
-        explore.which_axes(chosen="group")
+        axes.which_axes(chosen="group")

@@ -1,19 +1,18 @@
 """The figure of costs: right numbers, for every reader, without a network."""
 
 import re
-import shutil
 from itertools import product
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit import explore
+from labkit.explore import costs
 
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return explore.cost_explorer().data
+    return costs.cost_explorer().data
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(50, 192), (197, 768), (1536, 768)])
@@ -31,14 +30,14 @@ def test_counts_are_those_of_pytorch(tokens, width):
         (x @ up) @ up.T
     counters = {"feed": feed, "proj": projections, "matrix": matrix}
     flops = {part: counter.get_total_flops() for part, counter in counters.items()}
-    assert flops == {p: 2 * n for p, n in explore.costs(tokens, width).items()}
+    assert flops == {p: 2 * n for p, n in costs.costs(tokens, width).items()}
 
 
 def test_attention_and_network_are_even_at_twice_the_width():
-    for _, width in enumerate(w for w, _ in explore.WIDTHS):
-        assert explore._cost_text(2 * width, width)["more"] == "as much as"
-        assert explore._cost_text(2 * width - 1, width)["more"] == "less than"
-        assert explore._cost_text(2 * width + 1, width)["more"] == "more than"
+    for _, width in enumerate(w for w, _ in costs.WIDTHS):
+        assert costs._cost_text(2 * width, width)["more"] == "as much as"
+        assert costs._cost_text(2 * width - 1, width)["more"] == "less than"
+        assert costs._cost_text(2 * width + 1, width)["more"] == "more than"
 
 
 def test_nothing_comes_from_elsewhere(html):
@@ -48,8 +47,8 @@ def test_nothing_comes_from_elsewhere(html):
 
 
 def test_same_bytes_every_time(html):
-    assert explore.cost_explorer().data == html
-    assert explore.cost_explorer(50177, 12288).data != html
+    assert costs.cost_explorer().data == html
+    assert costs.cost_explorer(50177, 12288).data != html
 
 
 def test_the_first_view_needs_no_script(html):
@@ -68,9 +67,9 @@ def test_sliders_have_names_and_say_where_they_stand(html):
 
 def test_a_number_between_the_stops_is_refused():
     with pytest.raises(ValueError, match="got tokens=198; want one of"):
-        explore.cost_explorer(tokens=198)
+        costs.cost_explorer(tokens=198)
     with pytest.raises(ValueError, match="got width=1; want one of"):
-        explore.cost_explorer(width=1)
+        costs.cost_explorer(width=1)
 
 
 # ------------------------------------------------------------------- in a real browser
@@ -86,35 +85,29 @@ THEME = '<html lang="en" data-theme="{}"><title>t</title><body style="margin:12p
 
 
 @pytest.fixture(scope="module")
-def page(html):
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if not found:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as run:
-        browser = run.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 360, "height": 700})
-        page.faults = []
-        page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("request", lambda request: page.faults.append(request.url))
-        page.set_content(THEME.format("dark", html))
-        yield page
-        browser.close()
+def page(html, browser):
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("request", lambda request: page.faults.append(request.url))
+    page.set_content(THEME.format("dark", html))
+    yield page
+    page.close()
 
 
 def test_script_and_python_agree_at_every_stop(page):
     """What the handler writes is what `cost_explorer` writes for the same sizes."""
-    stops = product(enumerate(explore.TOKENS), enumerate(explore.WIDTHS))
+    stops = product(enumerate(costs.TOKENS), enumerate(costs.WIDTHS))
     for (n, (tokens, _)), (m, (width, _)) in stops:
         shown = page.evaluate(SET, [n, m])
-        text = explore._cost_text(tokens, width)
+        text = costs._cost_text(tokens, width)
         assert f"Tokens T: {tokens:,}" in shown and f"Width D: {width:,}" in shown
-        for part, name in explore.PARTS.items():
+        for part, name in costs.PARTS.items():
             assert f"{name} {text[part]}" in shown, (tokens, width)
         assert f"{text['sum']}-MACs" in shown
         assert f"costs {text['more']} the" in shown
         assert f"2D = {text['even']} tokens" in shown
-        first = explore._cost_curves(tokens, width)
+        first = costs._cost_curves(tokens, width)
         for place in (r'class="here" x1="([-\d.]+)"', r"translate\(([-\d.]+) 0\)"):
             drawn = re.search(place, page.inner_html("svg"))[1]
             assert abs(float(drawn) - float(re.search(place, first)[1])) < 0.11
