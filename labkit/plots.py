@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
+from PIL import Image
 
 # Okabe and Ito's colours, told apart by colour-blind readers (https://jfly.uni-koeln.de/
 # color/). The book turns figures over in the dark, keeping the hue: none is near white.
 BLUE, RED, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#A8538A"
 GREY, FAINT, PAPER = "#6B7280", "#D5D9E0", "#F1F3F6"
 COLOURS = (BLUE, RED, GREEN, PURPLE, GREY)
+MAP_COLOURS = 2**13  # a pixel map has no more; a photograph has, and keeps them
 
 # Figures are about 5 inches wide, so that 10-point text is still text on a phone. The
 # ground is white, not transparent: JupyterLab's dark theme puts nothing behind an SVG.
@@ -69,11 +72,21 @@ def show(fig: Figure, text: str, kind: str = "svg") -> None:
     plt.close(fig)
     content, details = file.getvalue(), {}
     if kind == "png":  # drawn at 200 dots per inch, shown at 100
-        width, height = (int.from_bytes(content[n : n + 4], "big") for n in (16, 20))
-        details = {formats[kind]: {"width": width // 2, "height": height // 2}}
+        image = Image.open(file).convert("RGB")
+        size = {"width": image.width // 2, "height": image.height // 2}
+        content, details = _light(image), {formats[kind]: size}
     print(text)
     data = content.decode() if kind == "svg" else b64encode(content).decode()
     display({formats[kind]: data, "text/plain": text}, metadata=details, raw=True)
+
+
+def _light(image: Image.Image) -> bytes:
+    """PNG of an image; of a map with a palette, a third of the size or less."""
+    if image.getcolors(MAP_COLOURS):
+        image = image.quantize(256, Image.Quantize.MEDIANCUT, dither=0)
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def block(ax: Axes, shared: np.ndarray, title: str = "") -> None:
@@ -167,3 +180,45 @@ def residual(ax: Axes, steps: Sequence[str], title: str = "") -> None:
     ax.set_aspect("equal")
     ax.set_axis_off()
     ax.set_title(title, loc="left")
+
+
+def picture(ax: Axes, image: torch.Tensor, title: str = "") -> None:
+    """Show an image tensor, (3, H, W) in [0, 1] or (H, W), without axes.
+
+    Pixels stay sharp squares. Show such a figure with kind="png".
+    """
+    image = image.detach().cpu()
+    image = image.movedim(0, -1).clamp(0, 1) if image.ndim == 3 else image
+    ax.imshow(image.numpy(), cmap="gray", interpolation="nearest")
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def scene(ax: Axes, x: float, y: float, size: float, part: tuple | None = None) -> None:
+    """Draw a small landscape in vectors, whole or one of its 3 × 3 patches.
+
+    x, y  lower left corner, `size` the side, in the units of the axes
+    part  None, or (row, column) of the patch, which then fills the square
+    """
+    row, column = part or (0, 0)
+    cells = 3 if part else 1  # how many times larger the landscape is than the square
+    left, low = x - column * size, y - (cells - 1 - row) * size
+
+    def place(points: Sequence[tuple]) -> list[tuple]:
+        return [(left + u * cells * size, low + v * cells * size) for u, v in points]
+
+    frame = Rectangle((x, y), size, size, fc="#BBD7EC", ec="none")
+    sun = Circle(place([(0.8, 0.8)])[0], 0.11 * cells * size, fc="#E5A50A", ec="none")
+    shapes = [
+        (((0, 0.42), (0.3, 0.78), (0.62, 0.42)), "#8A93A3"),
+        (((0.38, 0.42), (0.68, 0.66), (1, 0.42)), "#A7AFBC"),
+        (((0, 0), (0, 0.46), (0.5, 0.38), (1, 0.46), (1, 0)), "#5DA271"),
+        (((0.4, 0.12), (0.4, 0.36), (0.72, 0.36), (0.72, 0.12)), "#F0E2C8"),
+        (((0.35, 0.35), (0.56, 0.56), (0.77, 0.35)), RED),
+        (((0.52, 0.12), (0.52, 0.26), (0.61, 0.26), (0.61, 0.12)), "#7A4B2A"),
+    ]
+    shapes = [Polygon(place(points), fc=colour) for points, colour in shapes]
+    for artist in (frame, sun, *shapes):
+        ax.add_patch(artist)
+        artist.set_clip_path(frame)
+    ax.add_patch(Rectangle((x, y), size, size, fill=False, ec=GREY, lw=0.8, zorder=2))

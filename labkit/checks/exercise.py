@@ -14,7 +14,9 @@ gradients, side effects, off-limits calls.
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -153,6 +155,17 @@ def looks_at(*keys: str) -> Callable:
     return mark
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tensors this small: several threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Exercise:
     """Derive one class an exercise; its docstring says what is asked.
 
@@ -190,8 +203,9 @@ class Exercise:
     ) -> Report:
         """Probe and judge in one process, as the lab does."""
         cases = self.cases(seed)
-        records = probes.run(self.probe, objects, cases, self.off_limits, device)
-        return self.judge(cases, records)
+        with _one_thread():
+            records = probes.run(self.probe, objects, cases, self.off_limits, device)
+            return self.judge(cases, records)
 
     def judge(self, cases: list[Case], records: list[dict]) -> Report:
         """The verdicts on records that a probe made of these cases."""
@@ -238,6 +252,8 @@ class Exercise:
             compared = getattr(broken, "looks_at", output)
             yield Rung(name, compared, lambda broken=broken: broken(*by_name))
         yield rung("values", output, compare.values)
+        if any(case.fills for case in cases):
+            yield rung("weights", ("filled",), compare.filled)
         if any(case.edge for case in cases):
             yield rung("edge cases", error + output, compare.answer, edge=True)
         changes = ("mutated", "changed", "repeat")
@@ -268,8 +284,11 @@ class Exercise:
                 if case.target == target
                 and (mine.name == "edge cases" or not case.edge)
             ]
-            if mine.name == "runs":  # errors differ in the cases behind the first
-                asked = [i for i in asked if records[i]["error"]][:1]
+            if mine.name == "runs":  # outcomes differ in the cases behind the first
+                first = _first_to_stop(asked, cases, records, right)
+                if first != _first_to_stop(asked, cases, theirs, right):
+                    continue
+                asked = first
 
             def agree(others, asked=asked):
                 return all(
@@ -279,3 +298,9 @@ class Exercise:
             if agree(theirs) and not agree(right):
                 return wrong
         return None
+
+
+def _first_to_stop(asked: list[int], cases, records, right) -> list[int]:
+    """Where the first of the asked cases stands that does not run as it should."""
+    stops = (i for i in asked if compare.runs(cases[i], records[i], right[i]))
+    return list(islice(stops, 1))

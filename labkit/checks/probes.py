@@ -12,6 +12,7 @@ what is right. Keys of a record:
     mutated     names of the inputs that the call changed in place
     called      names of calls that the exercise puts off limits
     largest     entries of the largest tensor that a PyTorch call returned
+    filled      the state dict of the module that the call was to fill with weights
     made        {type, parameters: {name: shape}} of what a function that makes another
                 function or module returned
 
@@ -42,7 +43,8 @@ class Layer:
     """A torch.nn module as plain data, for exercises that take modules as arguments.
 
     Layer("Linear", (4, 4), state={"weight": w, "bias": b}) builds nn.Linear(4, 4)
-    with these weights.
+    with these weights; Layer("Module", state=...) a module that has the parameters of
+    these names and does nothing.
     """
 
     kind: str
@@ -54,9 +56,19 @@ class Layer:
         args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
         module = getattr(nn, self.kind)(*args, **self.kwargs)
         for name, value in self.state.items():
-            owner, _, leaf = name.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, nn.Parameter(value.to(device)))
+            *path, leaf = name.split(".")
+            owner = _submodule(module, path)
+            setattr(owner, leaf, nn.Parameter(value.to(device)))
         return module.to(device)
+
+
+def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
+    """The module at this path; what is missing on the way is made, numbers a list."""
+    for step, after in zip(path, [*path[1:], ""], strict=False):
+        if step not in dict(module.named_children()):
+            module.add_module(step, nn.ModuleList() if after.isdigit() else nn.Module())
+        module = module.get_submodule(step)
+    return module
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,9 @@ class Case:
     target     the function or class that is asked
     args       given in order; kwargs given by name. For a class: of its constructor
     state      for a class: the state dict to load, or None
+    method     for a class: the method to call if not the module itself
+    fills      name of the argument, a module, that a function is to fill with weights
+    raises     names of the errors that are right here, where more than one is
     inputs     what the object that the target makes is given: a module's forward, or
                the function that a function returns. A class without is only made
     gradients  whether gradients are asked for
@@ -80,6 +95,9 @@ class Case:
     args: dict = field(default_factory=dict)
     kwargs: dict = field(default_factory=dict)
     state: dict | None = None
+    method: str = "__call__"
+    fills: str | None = None
+    raises: tuple[str, ...] = ()
     inputs: dict = field(default_factory=dict)
     gradients: bool = True
     tolerance: float | None = None
@@ -121,17 +139,20 @@ def run(
 
 def _ask_function(function, case: Case, record: dict, watch, device) -> None:
     record["stage"] = f"calling {case.target}"
-    in_order, given = case.args, {**case.args, **case.kwargs}
+    in_order, source = case.args, {**case.args, **case.kwargs}
     if case.inputs:  # the function makes another, and that is the one to ask
         with watch:
-            function = _call(function, in_order, _fresh(given, device))
+            function = _call(function, in_order, _fresh(source, device))
         record["stage"] = f"calling what {case.target} returned"
-        in_order = given = case.inputs
-    _call_and_record(function, in_order, _fresh(given, device), record, watch, device)
+        in_order = source = case.inputs
+    given = _fresh(source, device)
+    _call_and_record(function, in_order, given, record, watch, device)
     if case.inputs:
         record["made"] = _made(function)
+    if case.fills:
+        record["filled"] = _plain(given[case.fills].state_dict())
     if case.gradients:
-        given = _fresh(given, device, requires_grad=True)
+        given = _fresh(source, device, requires_grad=True)
         record["stage"] += f" {WITH_GRADIENTS}"
         output = _call(function, in_order, given)
         _record_gradients(output, given, record)
@@ -156,24 +177,27 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
         return
 
     record["stage"] = f"calling {case.target}"
+    if case.method != "__call__":
+        record["stage"] += f".{case.method}"
+    call = getattr(module, case.method)
     before = _plain(module.state_dict())
     module.train(not case.stochastic)
     given = _fresh(case.inputs, device)
-    _call_and_record(module, case.inputs, given, record, watch, device)
+    _call_and_record(call, case.inputs, given, record, watch, device)
     after = _plain(module.state_dict())
     record["changed"] = [n for n in before if not _same(before[n], after.get(n))]
     if case.stochastic:
         module.train()
-        calls = [_plain(module(*_fresh(case.inputs, device).values())) for _ in "12"]
+        calls = [_plain(call(*_fresh(case.inputs, device).values())) for _ in "12"]
         record["varies"] = not _same(*calls)
     module.eval()
-    record["output_eval"] = _plain(module(*_fresh(case.inputs, device).values()))
+    record["output_eval"] = _plain(call(*_fresh(case.inputs, device).values()))
 
     if case.gradients:
         module.train(not case.stochastic)
         given = _fresh(case.inputs, device, requires_grad=True)
-        record["stage"] = f"calling {case.target} {WITH_GRADIENTS}"
-        output = _call(module, case.inputs, given)
+        record["stage"] += f" {WITH_GRADIENTS}"
+        output = _call(call, case.inputs, given)
         _record_gradients(output, {**given, **dict(module.named_parameters())}, record)
 
 
@@ -206,7 +230,8 @@ def _call(function: Callable, args: dict, given: dict) -> object:
 
 
 def _call_and_record(function, args, given, record: dict, watch, device) -> None:
-    kept = {n: v.clone() for n, v in given.items() if isinstance(v, Tensor)}
+    kept = {n: v for n, v in given.items() if isinstance(v, Tensor | dict)}
+    kept = _fresh(kept, device)
     with watch:
         output = _call(function, args, given)
     record["output"] = _plain(output)
@@ -241,6 +266,8 @@ def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
             value = value.detach().clone().to(device)
             if requires_grad and _differentiable(value):
                 value.requires_grad_()
+        elif isinstance(value, dict):
+            value = _fresh(value, device)
         elif isinstance(value, Layer):
             value = value.build(device)
         fresh[name] = value
@@ -306,7 +333,7 @@ def _describe(error: Exception, stage: str) -> dict:
     return {
         "stage": stage,
         "type": type(error).__name__,
-        "message": str(error).split("\n")[0][:300],
+        "message": " ".join(str(error).split())[:300],
         "line": line[:120],
     }
 

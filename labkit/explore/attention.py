@@ -53,7 +53,7 @@ def attention_explorer(
     )
     cells = "<i></i>" * len(tokens)
     shown = "".join(
-        f'<div class="h{n}"><p>{escape(name)}</p>'
+        f'<div class="head-{n}"><p>{escape(name)}</p>'
         f'<div {grid} aria-hidden="true">{cells}</div></div>'
         for n, name in enumerate(percent)
     )
@@ -115,7 +115,7 @@ def _rules(percent: dict[str, list[list[int]]], T: int) -> str:
         chosen = f'.lk .SCOPE:has([value="{query}"]:checked)'
         for n, rows in enumerate(percent.values()):
             values = ";".join(f"--k{k}:{w}" for k, w in enumerate(rows[query]))
-            rules.append(f"{chosen} .h{n} {{ {values} }}")
+            rules.append(f"{chosen} .head-{n} {{ {values} }}")
         rules.append(
             f"{chosen} .heads i:nth-child({query + 1}) "
             "{ outline: 2px solid var(--second); }"
