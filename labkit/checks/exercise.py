@@ -273,31 +273,42 @@ class Exercise:
         mine = self._first_failure(cases, records, right)
         for wrong in self.misconceptions:
             target = getattr(wrong, "stands_in_for", self.names[0])
-            objects = {**self.reference, target: wrong}
-            theirs = probes.run(self.probe, objects, cases, self.off_limits)
-            failure = self._first_failure(cases, theirs, right)
-            if failure is None or failure.compared != mine.compared:
-                continue
             asked = [
                 i
                 for i, case in enumerate(cases)
                 if case.target == target
                 and (mine.name == "edge cases" or not case.edge)
             ]
-            if mine.name == "runs":  # outcomes differ in the cases behind the first
-                first = _first_to_stop(asked, cases, records, right)
-                if first != _first_to_stop(asked, cases, theirs, right):
-                    continue
-                asked = first
-
-            def agree(others, asked=asked):
-                return all(
-                    compare.alike(records[i], others[i], mine.compared) for i in asked
-                )
-
-            if agree(theirs) and not agree(right):
+            if self._fails_alike(wrong, target, asked, mine, cases, records, right):
                 return wrong
         return None
+
+    def _fails_alike(self, wrong, target, asked, mine, cases, records, right) -> bool:
+        """Whether a misconception fails on the same rung, with the same outcome."""
+        objects = {**self.reference, target: wrong}
+
+        def alike(i, other):
+            return compare.alike(records[i], other, mine.compared)
+
+        first = asked  # outcomes differ in the cases behind the first that stops
+        if mine.name == "runs":
+            first = _first_to_stop(asked, cases, records, right)
+
+        # Most misconceptions are ruled out by the first case that tells.
+        telling = next((i for i in first if not alike(i, right[i])), None)
+        if telling is None:
+            return False
+        one = probes.run(self.probe, objects, [cases[telling]], self.off_limits)
+        if not alike(telling, one[0]):
+            return False
+
+        theirs = probes.run(self.probe, objects, cases, self.off_limits)
+        failure = self._first_failure(cases, theirs, right)
+        if failure is None or failure.compared != mine.compared:
+            return False
+        if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
+            return False
+        return all(alike(i, theirs[i]) for i in first)
 
 
 def _first_to_stop(asked: list[int], cases, records, right) -> list[int]:

@@ -114,14 +114,31 @@ def test_interactive_figures_answer_to_keyboard_and_mouse(book, browser):
     for path in sorted(book.glob("chapters/*.html")):
         page.goto(path.as_uri())
         for figure in page.locator("form.lk").all():
-            choices = figure.locator("fieldset").first.locator("label")
-            texts = [figure.inner_text()]
-            choices.first.locator("input").focus()
-            page.keyboard.press("ArrowRight")
-            texts.append(figure.inner_text())
-            choices.last.click()
-            texts.append(figure.inner_text())
-            assert len(set(texts)) == 3, f"{path.name}: nothing changes"
+            sliders = figure.locator("input[type=range]").all()
+            texts = _slide(page, figure, sliders) if sliders else _choose(page, figure)
+            assert len(set(texts)) == len(texts), f"{path.name}: nothing changes"
             seen += 1
-    assert seen
+    assert seen >= 3
     page.close()
+
+
+def _choose(page, figure):
+    """What the figure says first, after an arrow key, after a click on the last."""
+    options = figure.locator("fieldset").first.locator("label")
+    texts = [figure.inner_text()]
+    options.first.locator("input").focus()
+    page.keyboard.press("ArrowRight")
+    texts.append(figure.inner_text())
+    options.last.click()
+    return [*texts, figure.inner_text()]
+
+
+def _slide(page, figure, sliders):
+    """What it says first, after a key on each slider, and after a click on the last."""
+    texts = [figure.inner_text()]
+    for slider in sliders:
+        slider.focus()
+        page.keyboard.press("End")
+        texts.append(figure.inner_text())
+    sliders[-1].click(position={"x": 2, "y": 5})
+    return [*texts, figure.inner_text()]

@@ -73,7 +73,19 @@ def test_private_seeds_change_sizes_and_values(exercise):
 
 
 def _given(case):
-    return [*case.args.values(), *case.inputs.values(), *(case.state or {}).values()]
+    """All values that a case gives, those inside dicts and layers too."""
+    for value in (case.args, case.inputs, case.state or {}):
+        yield from _leaves(value)
+
+
+def _leaves(value):
+    if isinstance(value, probes.Layer):
+        value = value.state
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
