@@ -29,5 +29,5 @@ validate: install  ## on a GPU: make validate DEVICE=cuda
 grade: install  ## make grade DIR=my-course
 	$(BIN)/labkit grade $(or $(DIR),$(error say which course: make grade DIR=my-course))
 
-bench: install  ## grading against stock nbgrader
-	$(BIN)/python benchmarks/grading.py
+bench: install  ## grading against stock nbgrader, the model against PyTorch's own
+	$(BIN)/python benchmarks/grading.py && $(BIN)/python benchmarks/vit.py

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import display
+from IPython.display import clear_output, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
@@ -59,30 +59,36 @@ def show(fig: Figure, text: str, kind: str = "svg") -> None:
     text  what it shows, in numbers: a reader who cannot see the figure has these,
           and stored outputs are compared by them where the figure is a PNG
     kind  "svg" for lines drawn from exact or rounded data (the same bytes every time),
-          "png" for pixel maps and for trained results
+          "png" for pixel maps and for trained results, "photo" for photographs,
+          which are stored as PNG with at most 256 colours
 
     Raises ValueError for another kind.
     """
-    formats = {"svg": "image/svg+xml", "png": "image/png"}
+    formats = {"svg": "image/svg+xml", "png": "image/png", "photo": "image/png"}
     if kind not in formats:
         raise ValueError(f"got kind {kind!r}; want one of {', '.join(formats)}")
     file = io.BytesIO()
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    fig.savefig(file, format=kind, dpi=200, metadata=metadata)
+    dpi = 120 if kind == "photo" else 200  # photographs have few pixels of their own
+    format_ = formats[kind].split("/")[1].removesuffix("+xml")
+    fig.savefig(file, format=format_, dpi=dpi, metadata=metadata)
     plt.close(fig)
     content, details = file.getvalue(), {}
-    if kind == "png":  # drawn at 200 dots per inch, shown at 100
+    if kind != "svg":  # drawn at 120 or 200 dots per inch, shown at 100
         image = Image.open(file).convert("RGB")
-        size = {"width": image.width // 2, "height": image.height // 2}
-        content, details = _light(image), {formats[kind]: size}
+        width, height = (side * 100 // dpi for side in image.size)
+        details = {formats[kind]: {"width": width, "height": height}}
+        content = _light(image, photo=kind == "photo")
     print(text)
     data = content.decode() if kind == "svg" else b64encode(content).decode()
     display({formats[kind]: data, "text/plain": text}, metadata=details, raw=True)
 
 
-def _light(image: Image.Image) -> bytes:
-    """PNG of an image; of a map with a palette, a third of the size or less."""
-    if image.getcolors(MAP_COLOURS):
+def _light(image: Image.Image, photo: bool = False) -> bytes:
+    """PNG of an image; of a map or photograph with a palette, a third of the size."""
+    if photo:
+        image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=0)
+    elif image.getcolors(MAP_COLOURS):
         image = image.quantize(256, Image.Quantize.MEDIANCUT, dither=0)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
@@ -185,7 +191,7 @@ def residual(ax: Axes, steps: Sequence[str], title: str = "") -> None:
 def picture(ax: Axes, image: torch.Tensor, title: str = "") -> None:
     """Show an image tensor, (3, H, W) in [0, 1] or (H, W), without axes.
 
-    Pixels stay sharp squares. Show such a figure with kind="png".
+    Pixels stay sharp squares. Show such a figure with kind="photo".
     """
     image = image.detach().cpu()
     image = image.movedim(0, -1).clamp(0, 1) if image.ndim == 3 else image
@@ -222,3 +228,47 @@ def scene(ax: Axes, x: float, y: float, size: float, part: tuple | None = None) 
         ax.add_patch(artist)
         artist.set_clip_path(frame)
     ax.add_patch(Rectangle((x, y), size, size, fill=False, ec=GREY, lw=0.8, zorder=2))
+
+
+class Live:
+    """A progress bar and curves, redrawn while a cell trains, gone when it ends.
+
+        with Live(steps, ["training", "test"], "accuracy, %") as live:
+            live.update(step, [0.91, 0.88])
+
+    The picture is a PNG without words and is taken away at the end, so that nothing of
+    it is stored or compared: print and `show` what training has brought.
+    """
+
+    def __init__(self, steps: int, names: Sequence[str], unit: str) -> None:
+        self.steps, self.names, self.unit = steps, names, unit
+        self.points: list[tuple[int, Sequence[float]]] = []
+        self.handle = None
+
+    def __enter__(self) -> "Live":
+        return self
+
+    def update(self, step: int, values: Sequence[float]) -> None:
+        """Add one value to each curve and draw: `step` of `steps` are done."""
+        self.points.append((step, values))
+        fig, (bar, ax) = plt.subplots(2, 1, figsize=(5, 2.6), height_ratios=(1, 16))
+        bar.barh(0, self.steps, color=FAINT)
+        bar.barh(0, step, color=BLUE)
+        bar.set_axis_off()
+        bar.set(xlim=(0, self.steps), title=f"step {step} of {self.steps}")
+        steps = [step for step, _ in self.points]
+        for n, name in enumerate(self.names):
+            ax.plot(steps, [values[n] for _, values in self.points], label=name)
+        ax.set(xlim=(0, self.steps), xlabel="step", ylabel=self.unit)
+        ax.legend(loc="lower right")
+        file = io.BytesIO()
+        fig.savefig(file, format="png")
+        plt.close(fig)
+        data = {"image/png": b64encode(file.getvalue()).decode()}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+
+    def __exit__(self, *error: object) -> None:
+        clear_output()

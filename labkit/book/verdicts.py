@@ -53,7 +53,10 @@ def chapters(folder: Path) -> list[Path]:
 
 
 def read_verdicts(notebook: Path) -> list[Row]:
-    """Rows of a chapter's verdict table. Raises ExtensionError if it is malformed."""
+    """Rows of a chapter's verdict table, none where the chapter judges no claim.
+
+    Raises ExtensionError for a malformed table, or for claims without one.
+    """
 
     def fail(message: str) -> ExtensionError:
         return ExtensionError(f"{notebook.name}, section Verdicts: {message}")
@@ -61,6 +64,8 @@ def read_verdicts(notebook: Path) -> list[Row]:
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     texts = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
     section = SECTION.search("\n\n".join(texts))
+    if section is None and not any("**Claim.**" in text for text in texts):
+        return []
     if section is None:
         raise fail("there is none; end the chapter with `## Verdicts` and its table")
     lines = [line for line in section[1].splitlines() if line.startswith("|")]

@@ -16,6 +16,8 @@ MODULES = {
     "1": "layer_normalization",
     "2": "feed_forward",
     "3": "multi_head_attention",
+    "4.1": "image_to_sequence",
+    "4.2": "model_structure",
 }
 
 

@@ -13,5 +13,11 @@ the texts remain, readable one after the other.
 from labkit.explore.attention import attention_explorer
 from labkit.explore.axes import which_axes
 from labkit.explore.costs import cost_explorer
+from labkit.explore.sequence import sequence_explorer
 
-__all__ = ["attention_explorer", "cost_explorer", "which_axes"]
+__all__ = [
+    "attention_explorer",
+    "cost_explorer",
+    "sequence_explorer",
+    "which_axes",
+]

@@ -1,11 +1,10 @@
 """Where the work of a block goes: slide through tokens and width."""
 
-from html import escape
 from math import log2
 
 from IPython.display import HTML
 
-from labkit.explore.frame import page
+from labkit.explore.frame import SLIDERS, answering, bars, page, percent, slider
 
 # Where the sliders of `cost_explorer` stop: a number and what is known by it.
 TOKENS = (
@@ -40,20 +39,11 @@ WIDTHS = (
 PARTS = {"feed": "feed forward", "proj": "projections", "matrix": "T × T matrix"}
 
 # The only figure that computes: `costs` below, once more, in the reader's browser.
-COST_SCRIPT = """
-const get = s => this.querySelector(s);
+SCRIPT = """
 const X = tokens => (24 * (Math.log2(tokens) - 4)).toFixed(1);
-const number = x => String(x).replace(/\\B(?=(\\d{3})+$)/g, ',');
-const stop = s => { const slider = get(s), [n, name] = JSON.parse(slider.dataset.stops)
-  [slider.value], text = number(n) + (name && ' (' + name + ')');
-  slider.setAttribute('aria-valuetext', text); get(s + '-text').textContent = text;
-  return n; };
 const T = stop('.tokens'), D = stop('.width');
 const macs = {feed: 8 * T * D * D, proj: 4 * T * D * D, matrix: 2 * T * T * D};
-const all = macs.feed + macs.proj + macs.matrix;
-for (const part in macs) { const share = 100 * macs[part] / all;
-  get('.' + part + ' i').style.width = share.toFixed(1) + '%';
-  get('.' + part + ' b').textContent = Math.round(share) + ' %'; }
+const all = share(macs);
 const units = [['tera', 1e12], ['giga', 1e9], ['mega', 1e6]];
 const [unit, size] = units.find(u => all >= u[1]);
 const sum = all / size, attention = macs.proj + macs.matrix;
@@ -64,22 +54,7 @@ get('.even').textContent = number(2 * D);
 get('.curves').setAttribute('transform', 'translate(' + X(D / 768 * 16) + ' 0)');
 for (const end of ['x1', 'x2']) get('.here').setAttribute(end, X(T));
 """
-COST_STYLE = """
-.lk .sizes { display: grid; gap: 0.5rem 1.2rem;
-  grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); margin: 0 0 0.7rem; }
-.lk .sizes label { display: block; margin: 0; }
-.lk .sizes b { display: block; }
-.lk .sizes input { display: block; width: 100%; margin: 0.3rem 0 0; height: 1.6rem;
-  accent-color: var(--main); cursor: pointer; }
-.lk .bars { display: grid; gap: 0.25rem 0.6rem; align-items: center;
-  grid-template-columns: max-content 1fr 3rem; margin: 0 0 0.7rem; }
-.lk .bars > div { display: contents; }
-.lk .bars b { text-align: right; font-variant-numeric: tabular-nums; }
-.lk .bars span:nth-child(2) { background: var(--cell); height: 1.1rem;
-  border: 1px solid var(--line); border-radius: 3px; overflow: hidden; }
-.lk .bars i { display: block; height: 100%; background: var(--main); }
-.lk .bars .proj i { background: var(--muted); }
-.lk .bars .matrix i { background: var(--second); }
+STYLE = """
 .lk svg { display: block; width: 100%; max-width: 30rem; height: auto;
   margin: 0.8rem 0 0.5rem; }
 .lk svg .ground { fill: var(--second); }
@@ -114,52 +89,29 @@ def cost_explorer(tokens: int = 197, width: int = 768) -> HTML:
 
     Raises ValueError for another number. Without scripts the first view remains.
     """
-    sliders = _cost_slider("Tokens T", "tokens", TOKENS, tokens)
-    sliders += _cost_slider("Width D", "width", WIDTHS, width)
-    text, macs = _cost_text(tokens, width), costs(tokens, width)
-    rows = "".join(
-        f'<div class="{part}"><span>{name}</span><span><i style="width:'
-        f'{100 * macs[part] / sum(macs.values()):.1f}%"></i></span>'
-        f"<b>{text[part]}</b></div>"
-        for part, name in PARTS.items()
-    )
-    script = COST_SCRIPT.strip().replace("\n", " ")
+    sliders = slider("Tokens T", "tokens", TOKENS, tokens)
+    sliders += slider("Width D", "width", WIDTHS, width)
+    text, macs = _text(tokens, width), costs(tokens, width)
     return page(
         "What a Transformer block costs",
-        COST_STYLE,
-        f'<div oninput="{escape(script)}">'
-        f'<div class="sizes">{sliders}</div>'
-        '<div role="status">'
-        f'<div class="bars">{rows}</div>'
-        f'<p>One block, one sequence: <b class="sum">{text["sum"]}</b>-MACs. Attention '
-        f'(projections and matrix) costs <b class="more">{text["more"]}</b> the '
-        "feed-forward network; they are even at 2D = "
-        f'<b class="even">{text["even"]}</b> tokens.</p></div>'
-        f"{_cost_curves(tokens, width)}"
-        '<p class="legend">The picture: the same shares over all numbers of tokens. '
-        "Solid line: yours. Dashed line: 2D.</p></div>",
+        SLIDERS + STYLE,
+        answering(
+            SCRIPT,
+            f'<div class="sizes">{sliders}</div>'
+            f'<div role="status">{bars(PARTS, macs)}'
+            f'<p>One block, one sequence: <b class="sum">{text["sum"]}</b>-MACs. '
+            f'Attention (projections and matrix) costs <b class="more">{text["more"]}'
+            "</b> the "
+            "feed-forward network; they are even at 2D = "
+            f'<b class="even">{text["even"]}</b> tokens.</p></div>'
+            f"{_curves(tokens, width)}"
+            '<p class="legend">The picture: the same shares over all numbers of '
+            "tokens. Solid line: yours. Dashed line: 2D.</p>",
+        ),
     )
 
 
-def _cost_slider(
-    label: str, name: str, stops: tuple[tuple[int, str], ...], chosen: int
-) -> str:
-    """A slider over the numbers of `stops` that says what they are known by."""
-    numbers = [number for number, _ in stops]
-    if chosen not in numbers:
-        raise ValueError(f"got {name}={chosen}; want one of {numbers}")
-    at = numbers.index(chosen)
-    text = f"{chosen:,}" + (f" ({stops[at][1]})" if stops[at][1] else "")
-    places = ",".join(f'[{number},"{known}"]' for number, known in stops)
-    return (
-        f'<label>{label}: <b class="{name}-text">{text}</b>'
-        f'<input type="range" class="{name}" min="0" max="{len(stops) - 1}" '
-        f'value="{at}" aria-label="{label}" aria-valuetext="{text}" '
-        f'data-stops="{escape(f"[{places}]")}"></label>'
-    )
-
-
-def _cost_text(tokens: int, width: int) -> dict[str, str]:
+def _text(tokens: int, width: int) -> dict[str, str]:
     """The figure's words for one pair of stops, as its script writes them."""
     macs = costs(tokens, width)
     total, attention = sum(macs.values()), macs["proj"] + macs["matrix"]
@@ -168,14 +120,14 @@ def _cost_text(tokens: int, width: int) -> dict[str, str]:
     digits = 2 if total < 10 * size else 1 if total < 100 * size else 0
     more = "more than" if attention > macs["feed"] else "less than"
     return {
-        **{part: f"{int(100 * n / total + 0.5)} %" for part, n in macs.items()},
+        **{part: percent(n, total) for part, n in macs.items()},
         "sum": f"{total / size:.{digits}f} {unit}",
         "more": "as much as" if attention == macs["feed"] else more,
         "even": f"{2 * width:,}",
     }
 
 
-def _cost_curves(tokens: int, width: int) -> str:
+def _curves(tokens: int, width: int) -> str:
     """Shares of the three parts over 16 … 131,072 tokens, 24 units a doubling.
 
     They depend on T/D alone: another width moves the same curves sideways.

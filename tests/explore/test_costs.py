@@ -35,9 +35,9 @@ def test_counts_are_those_of_pytorch(tokens, width):
 
 def test_attention_and_network_are_even_at_twice_the_width():
     for _, width in enumerate(w for w, _ in costs.WIDTHS):
-        assert costs._cost_text(2 * width, width)["more"] == "as much as"
-        assert costs._cost_text(2 * width - 1, width)["more"] == "less than"
-        assert costs._cost_text(2 * width + 1, width)["more"] == "more than"
+        assert costs._text(2 * width, width)["more"] == "as much as"
+        assert costs._text(2 * width - 1, width)["more"] == "less than"
+        assert costs._text(2 * width + 1, width)["more"] == "more than"
 
 
 def test_nothing_comes_from_elsewhere(html):
@@ -100,14 +100,14 @@ def test_script_and_python_agree_at_every_stop(page):
     stops = product(enumerate(costs.TOKENS), enumerate(costs.WIDTHS))
     for (n, (tokens, _)), (m, (width, _)) in stops:
         shown = page.evaluate(SET, [n, m])
-        text = costs._cost_text(tokens, width)
+        text = costs._text(tokens, width)
         assert f"Tokens T: {tokens:,}" in shown and f"Width D: {width:,}" in shown
         for part, name in costs.PARTS.items():
             assert f"{name} {text[part]}" in shown, (tokens, width)
         assert f"{text['sum']}-MACs" in shown
         assert f"costs {text['more']} the" in shown
         assert f"2D = {text['even']} tokens" in shown
-        first = costs._cost_curves(tokens, width)
+        first = costs._curves(tokens, width)
         for place in (r'class="here" x1="([-\d.]+)"', r"translate\(([-\d.]+) 0\)"):
             drawn = re.search(place, page.inner_html("svg"))[1]
             assert abs(float(drawn) - float(re.search(place, first)[1])) < 0.11
