@@ -1,11 +1,19 @@
-"""How long grading one submission takes: stock nbgrader autograde against labkit grade.
+"""How long grading takes: stock nbgrader autograde against labkit grade.
 
     python benchmarks/grading.py [--submissions 3] [--rounds 2] [--lab lab_01]
+    python benchmarks/grading.py --scale 10 100 1000     the whole command, by size
 
 Honest submissions (right, blank, half done, in turn) go through both, one after the
 other in each round, so that other work on the machine hits both alike; both compute
-with one thread. Both are warm: starting up is not counted, but said. The minimum is
-closest to a quiet machine; the median shows what this one did meanwhile.
+with one thread, and ours runs in the sandbox. Both are warm: starting up is not
+counted, but said. The minimum is closest to a quiet machine; the median shows what this
+one did meanwhile. Without --lab, all labs are compared in turn.
+
+With --scale, `labkit grade` runs as an instructor runs it, with all cores, gradebook
+and feedback pages included; memory is the largest sum over all its processes.
+
+The exit status is 1 if a bar is missed: 15 times faster by the minimum, never slower,
+memory that does not grow with the class, 1,000 submissions of lab 1 in 6 minutes.
 """
 
 import argparse
@@ -14,6 +22,8 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,17 +31,23 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import nbformat  # noqa: E402
+import psutil  # noqa: E402
 from nbgrader.apps import NbGraderAPI  # noqa: E402
 
 from labkit.cli import course_root  # noqa: E402
 from labkit.grading import feedback  # noqa: E402
 from labkit.grading.course import Course  # noqa: E402
+from labkit.grading.crew import PAYS, cores  # noqa: E402
 from labkit.grading.grade import grade  # noqa: E402
 from labkit.grading.gradebook import Writer  # noqa: E402
 from labkit.grading.judge import Judge  # noqa: E402
 from labkit.grading.notebook import grade_id  # noqa: E402
 from labkit.grading.release import release  # noqa: E402
 from labkit.grading.run import Warm  # noqa: E402
+
+BAR = 15  # times faster than stock
+LIMIT = 360  # seconds for 1,000 submissions of lab 1 on 2 cores
+FLAT = 1.25  # times the memory of the smallest class that uses all cores
 
 
 def submissions(course: Course, lab: str, count: int) -> dict[str, dict]:
@@ -58,33 +74,97 @@ def timed(function, *arguments) -> tuple[float, object]:
     return time.perf_counter() - start, value
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--submissions", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--lab", default="lab_01", help="how the lab's name begins")
+    parser.add_argument("--lab", default="", help="how the lab's name begins")
+    parser.add_argument("--scale", type=int, nargs="+", metavar="N", default=[])
     args = parser.parse_args()
+    solutions = sorted((course_root() / "solutions").glob("*.ipynb"))
+    labs = [p.stem for p in solutions if p.stem.startswith(args.lab)]
+    if args.scale:
+        return scale(labs[0], sorted(args.scale))
+    missed = 0
+    for lab in labs:
+        with tempfile.TemporaryDirectory() as folder:
+            ours, stock = Path(folder, "ours"), Path(folder, "stock")
+            students = hand_in(ours, lab, args.submissions)
+            shutil.copytree(ours, stock)
+            missed += compare(Course(ours), Course(stock), lab, students, args.rounds)
+    return int(missed > 0)
 
-    with tempfile.TemporaryDirectory() as folder:
-        ours, stock = Path(folder, "ours"), Path(folder, "stock")
-        (lab,) = release(
-            ours, course_root() / "solutions", args.lab, say=lambda _: None
+
+def hand_in(root: Path, lab: str, count: int) -> list[str]:
+    """Make a course in which so many students have handed in; return their names."""
+    release(root, course_root() / "solutions", lab, say=lambda _: None)
+    course = Course(root)
+    handed_in = submissions(course, lab, count)
+    for student, notebook in handed_in.items():
+        path = course.path("submitted", student, lab) / f"{lab}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(notebook), "utf-8")
+    return list(handed_in)
+
+
+def scale(lab: str, sizes: list[int]) -> int:
+    """Grade classes of these sizes with the command itself; 1 if a bar is missed."""
+    print(f"{lab}, {cores()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"{'submissions':>11} {'seconds':>8} {'each':>6} {'memory, MiB':>12}")
+    peaks, missed = [], False
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder, "course")
+            hand_in(root, lab, size)
+            seconds, peak = watched(["labkit.grading.cli", "grade", str(root)])
+        peaks.append(peak)
+        print(
+            f"{size:11} {seconds:8.1f} {seconds / size:6.2f} {peak:12.0f}", flush=True
         )
-        course = Course(ours)
-        handed_in = submissions(course, lab, args.submissions)
-        for student, notebook in handed_in.items():
-            path = course.path("submitted", student, lab) / f"{lab}.ipynb"
-            path.parent.mkdir(parents=True)
-            path.write_text(json.dumps(notebook), "utf-8")
-        shutil.copytree(ours, stock)
-        compare(course, Course(stock), lab, list(handed_in), args.rounds)
+        missed |= size == 1000 and seconds > LIMIT
+    wide = [peak for size, peak in zip(sizes, peaks, strict=True) if size >= PAYS]
+    if wide and max(wide) > FLAT * min(wide):
+        print(f"memory grows by more than {FLAT - 1:.0%}")
+        missed = True
+    return int(missed)
 
 
-def compare(ours: Course, stock: Course, lab: str, students: list, rounds: int) -> None:
+def watched(module: list[str]) -> tuple[float, float]:
+    """Run a module; seconds, and the peak in MiB of what its processes hold (their
+    proportional share of each page, as forked processes share most)."""
+    start, peak = time.perf_counter(), 0.0
+    command = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while command.poll() is None:
+        peak = max(peak, sum(map(held, family(psutil.Process(command.pid)))))
+        time.sleep(0.5)
+    assert command.returncode == 0, command.returncode
+    return time.perf_counter() - start, peak / 2**20
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def held(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def compare(ours: Course, stock: Course, lab: str, students: list, rounds: int) -> bool:
+    """Print the times of both; whether ours misses its bar."""
     judge = Judge(ours.master(lab), 1, 60.0)
     api = NbGraderAPI(stock.directory, config=stock.config)
     times: dict[str, list[float]] = {"nbgrader": [], "labkit": [], "page": []}
-    warm = Warm(judge.master.imports)
+    warm = Warm(judge.master.own_cells)
     start, _ = timed(warm.__enter__)
     with Writer(ours, lab) as writer:
         for _ in range(rounds):
@@ -119,7 +199,8 @@ def compare(ours: Course, stock: Course, lab: str, students: list, rounds: int) 
     low = min(times["nbgrader"]) / min(times["labkit"])
     middle = statistics.median(times["nbgrader"]) / statistics.median(times["labkit"])
     print(f"{'times faster':<40} {low:7.1f} {middle:7.1f}")
-    print(f"once per run: {start:.1f} s until learners' code can start")
+    print(f"once per run: {start:.1f} s until learners' code can start\n")
+    return low < BAR
 
 
 def grade_and_record(course, lab, student, judge, warm, writer) -> None:
@@ -130,4 +211,4 @@ def grade_and_record(course, lab, student, judge, warm, writer) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

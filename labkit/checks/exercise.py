@@ -253,7 +253,7 @@ class Exercise:
             yield Rung(name, compared, lambda broken=broken: broken(*by_name))
         yield rung("values", output, compare.values)
         if any(case.fills for case in cases):
-            yield rung("weights", ("filled",), compare.filled)
+            yield rung("weights", ("filled", "refilled"), compare.filled)
         if any(case.edge for case in cases):
             yield rung("edge cases", error + output, compare.answer, edge=True)
         changes = ("mutated", "changed", "repeat")

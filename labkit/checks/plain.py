@@ -9,7 +9,7 @@ import json
 import torch
 from safetensors.torch import load, save
 
-from labkit.checks.probes import Case, Layer
+from labkit.checks.probes import Case, Layer, Optimizer
 
 LIMIT = 64 * 2**20  # bytes of one message; a record is a few kilobytes
 
@@ -48,7 +48,7 @@ def _pack(value, tensors):
             if not all(isinstance(key, str) for key in value):
                 raise TypeError("plain dicts have strings for keys")
             return {"dict": {k: _pack(v, tensors) for k, v in value.items()}}
-        case Case() | Layer():
+        case Case() | Layer() | Optimizer():
             kind = type(value).__name__
             return {kind: _pack(value.__dict__, tensors)}
     raise TypeError(f"not plain data: {type(value).__name__}")
@@ -71,4 +71,6 @@ def _unpack(tree, tensors):
             return Case(**_unpack(value, tensors))
         case "Layer":
             return Layer(**_unpack(value, tensors))
+        case "Optimizer":
+            return Optimizer(**_unpack(value, tensors))
     raise ValueError(f"unknown kind {kind!r}")

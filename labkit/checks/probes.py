@@ -12,7 +12,9 @@ what is right. Keys of a record:
     mutated     names of the inputs that the call changed in place
     called      names of calls that the exercise puts off limits
     largest     entries of the largest tensor that a PyTorch call returned
-    filled      the state dict of the module that the call was to fill with weights
+    filled      the state dict of the module whose weights the call was to set
+    refilled    the same after a second call
+    training    whether the first call left that module in training mode
     made        {type, parameters: {name: shape}} of what a function that makes another
                 function or module returned
 
@@ -44,22 +46,26 @@ class Layer:
 
     Layer("Linear", (4, 4), state={"weight": w, "bias": b}) builds nn.Linear(4, 4)
     with these weights; Layer("Module", state=...) a module that has the parameters of
-    these names and does nothing.
+    these names and does nothing. Among the arguments may be other layers.
+
+    training  whether it is handed over in training mode
     """
 
     kind: str
     args: tuple = ()
     kwargs: dict = field(default_factory=dict)
     state: dict = field(default_factory=dict)
+    training: bool = True
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
         module = getattr(nn, self.kind)(*args, **self.kwargs)
         for name, value in self.state.items():
             *path, leaf = name.split(".")
-            owner = _submodule(module, path)
-            setattr(owner, leaf, nn.Parameter(value.to(device)))
-        return module.to(device)
+            owner, value = _submodule(module, path), value.clone().to(device)
+            is_buffer = leaf in dict(owner.named_buffers(recurse=False))
+            setattr(owner, leaf, value if is_buffer else nn.Parameter(value))
+        return module.to(device).train(self.training)
 
 
 def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
@@ -72,6 +78,24 @@ def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
 
 
 @dataclass(frozen=True)
+class Optimizer:
+    """A torch.optim optimizer as plain data, over the parameters of another argument.
+
+    Optimizer("SGD", "model", {"lr": 0.1}) stands for
+    torch.optim.SGD(model.parameters(), lr=0.1).
+    """
+
+    kind: str
+    of: str
+    kwargs: dict = field(default_factory=dict)
+
+    def build(self, given: dict) -> torch.optim.Optimizer:
+        return getattr(torch.optim, self.kind)(
+            given[self.of].parameters(), **self.kwargs
+        )
+
+
+@dataclass(frozen=True)
 class Case:
     """One question to the learner's object.
 
@@ -80,7 +104,7 @@ class Case:
     args       given in order; kwargs given by name. For a class: of its constructor
     state      for a class: the state dict to load, or None
     method     for a class: the method to call if not the module itself
-    fills      name of the argument, a module, that a function is to fill with weights
+    fills      name of the argument, a module, whose weights a function is to set
     raises     names of the errors that are right here, where more than one is
     inputs     what the object that the target makes is given: a module's forward, or
                the function that a function returns. A class without is only made
@@ -146,11 +170,10 @@ def _ask_function(function, case: Case, record: dict, watch, device) -> None:
         record["stage"] = f"calling what {case.target} returned"
         in_order = source = case.inputs
     given = _fresh(source, device)
-    _call_and_record(function, in_order, given, record, watch, device)
+    filled = given.get(case.fills)
+    _call_and_record(function, in_order, given, record, watch, device, filled)
     if case.inputs:
         record["made"] = _made(function)
-    if case.fills:
-        record["filled"] = _plain(given[case.fills].state_dict())
     if case.gradients:
         given = _fresh(source, device, requires_grad=True)
         record["stage"] += f" {WITH_GRADIENTS}"
@@ -229,7 +252,9 @@ def _call(function: Callable, args: dict, given: dict) -> object:
     return function(*(given[name] for name in args), **rest)
 
 
-def _call_and_record(function, args, given, record: dict, watch, device) -> None:
+def _call_and_record(
+    function, args, given, record: dict, watch, device, filled: nn.Module | None = None
+) -> None:
     kept = {n: v for n, v in given.items() if isinstance(v, Tensor | dict)}
     kept = _fresh(kept, device)
     with watch:
@@ -239,8 +264,13 @@ def _call_and_record(function, args, given, record: dict, watch, device) -> None
         t.device.type == torch.device(device).type for t in _tensors(output)
     )
     record["mutated"] = [n for n, v in kept.items() if not _same(v, given[n])]
+    if filled is not None:
+        record["filled"] = _plain(filled.state_dict())
+        record["training"] = all(part.training for part in filled.modules())
     again = _plain(_call(function, args, {**given, **kept}))
     record["repeat"] = _same(record["output"], again)
+    if filled is not None:
+        record["refilled"] = _plain(filled.state_dict())
 
 
 def _record_gradients(output: object, given: dict, record: dict) -> None:
@@ -271,6 +301,9 @@ def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
         elif isinstance(value, Layer):
             value = value.build(device)
         fresh[name] = value
+    for name, value in fresh.items():
+        if isinstance(value, Optimizer):  # of an argument that is built by now
+            fresh[name] = value.build(fresh)
     return fresh
 
 

@@ -1,18 +1,24 @@
 """Hand out labs, grade what comes back.
 
-    cli           the commands labkit release and labkit grade
-    release       an nbgrader course directory from the solutions
-    course        where things lie in it, and what was handed in
-    batch         grade what is new or changed; resumable
-    grade         one submission: bytes in, a result out
-      notebook    read it safely, rebuild it from the master
-      run         run it in a learner's process, with time limits
-      judge       verdicts on what that process answered
-    gradebook     results into nbgrader's gradebook
-    feedback      pages for learners
-    summary       what is printed
+cli           the commands labkit release, labkit grade and labkit report
+release       an nbgrader course directory from the solutions
+course        where things lie in it, and what was handed in
+batch         grade what is new or changed; resumable
+crew          many submissions: here, in several processes, or on a Dask cluster
+grade         one submission: bytes in, a result out
+  notebook    read it safely, rebuild it from the master
+  run         run it in a learner's process, with time limits
+  judge       verdicts on what that process answered
+  flags       what a person should look at in an answer
+gradebook     results into nbgrader's gradebook
+feedback      pages for learners
+summary       what is printed
+report        where the class stands, as a page and a table
 
-    learner       the program of the learner's process: the only place where learners'
-                  code runs, and the place for its sandbox
-    wire          messages between the two
+learner       the program of the learner's process: the only place where learners'
+              code runs
+sandbox       what it is shut in with
+room          what it sees: a root, and a labkit without answers
+trial         the sandbox's self-test
+wire          messages between the two
 """

@@ -10,37 +10,54 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from labkit.grading import feedback
 from labkit.grading.course import Course, CourseError, Submission, write
-from labkit.grading.grade import engine, grade, refuse
+from labkit.grading.crew import PAYS, Setup, cores, graded
+from labkit.grading.grade import engine
 from labkit.grading.gradebook import Writer
 from labkit.grading.judge import Judge
-from labkit.grading.run import Warm
 from labkit.grading.summary import counted
 
 FORMAT = 1  # of a result file
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the command was told.
+
+    student    only this one
+    seed       of the private cases; by default the course's own
+    timeout    seconds for a cell; by default as configured
+    force      grade again what has not changed
+    workers    processes; by default all cores, if there is work enough for them
+    scheduler  of a Dask cluster whose workers grade instead
+    unsafe     run learners' code without a sandbox
+    """
+
+    student: str | None = None
+    seed: int | None = None
+    timeout: float | None = None
+    force: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+    unsafe: bool = False
+
+
 def grade_lab(
     course: Course,
     lab: str,
-    student: str | None = None,
-    seed: int | None = None,
-    timeout: float | None = None,
-    force: bool = False,
+    options: Options = Options(),  # noqa: B008, it is frozen
     say: Callable[[str], None] = print,
 ) -> list[dict]:
-    """Grade a lab's submissions; return all their results, old and new.
-
-    student   only this one
-    seed      of the private cases; by default the course's own
-    timeout   seconds for a cell; by default as configured
-    force     grade again what has not changed
-    """
-    seed = course.seed() if seed is None else seed
-    judge = Judge(course.master(lab), seed, timeout or course.timeout)
-    students = course.students(lab, student)
+    """Grade a lab's submissions; return all their results, old and new, without the
+    feedback, which is in the files."""
+    seed = course.seed() if options.seed is None else options.seed
+    timeout = options.timeout or course.timeout
+    setup = Setup(course.master(lab), seed, timeout, options.unsafe, (course.root,))
+    judge = setup.judge()
+    students = course.students(lab, options.student)
     results, todo = {}, []
     with Writer(course, lab) as writer:
         if not writer.released():
@@ -50,45 +67,55 @@ def grade_lab(
             mark = fingerprint(course.submission(lab, name), judge)
             old = _stored(course, lab, name)
             done = old.get("fingerprint") == mark and name in recorded
-            if done and not force and course.path("autograded", name, lab).exists():
-                results[name] = old
+            done = done and course.path("autograded", name, lab).exists()
+            if done and not options.force:
+                results[name] = _brief(old)
             else:
                 todo.append(name)
         if results:
             say(f"{lab}: {len(results)} graded before and unchanged.")
         if todo:
-            results |= _grade_all(course, lab, judge, writer, todo)
+            results |= _grade_all(course, setup, judge, writer, todo, options)
     pages = feedback.stale(course, lab, students)
     if pages:
         say(f"{lab}: writing {counted(len(pages), 'feedback page')} …")
-        feedback.write_pages(course, lab, pages)
+        feedback.write_pages(course, lab, pages, how_many(options, len(pages)))
     return [results[name] for name in students]
 
 
-def _grade_all(course, lab, judge, writer, todo) -> dict[str, dict]:
-    results = {}
-    with Warm(judge.master.imports) as warm:
-        progress = Progress(len(todo))
-        for student in todo:
-            submission = course.submission(lab, student)
-            if submission.reason:
-                result, notebook = refuse(submission.reason, judge)
-            else:
-                result, notebook = grade(submission.data, judge, warm)
-            result = {
-                "format": FORMAT,
-                "student": student,
-                "file": submission.file,
-                **result,
-                "notes": [*submission.notes, *result["notes"]],
-                "fingerprint": fingerprint(submission, judge),
-            }
-            writer.record(submission, notebook)
-            text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-            write(course.result(lab, student), text)
-            results[student] = result
-            progress.step(bool(result["notes"]))
+def how_many(options: Options, tasks: int) -> int:
+    """How many processes to use: starting one costs as much as some submissions."""
+    return options.workers or (cores() if tasks >= PAYS else 1)
+
+
+def _grade_all(course, setup, judge, writer, todo, options) -> dict[str, dict]:
+    lab, results, progress = judge.master.lab, {}, Progress(len(todo))
+    submissions = (course.submission(lab, student) for student in todo)
+    workers = how_many(options, len(todo))
+    for submission, result, notebook in graded(
+        setup, submissions, workers, options.scheduler
+    ):
+        result = {
+            "format": FORMAT,
+            "student": submission.student,
+            "file": submission.file,
+            **result,
+            "notes": [*submission.notes, *result["notes"]],
+            "fingerprint": fingerprint(submission, judge),
+        }
+        writer.record(submission, notebook)
+        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        write(course.result(lab, submission.student), text)
+        results[submission.student] = _brief(result)
+        progress.step(bool(result["notes"]))
     return results
+
+
+def _brief(result: dict) -> dict:
+    """A result without its long texts: a thousand of them fit in memory."""
+    kept = ("number", "title", "points", "score", "outcome", "misconception")
+    exercises = [{name: e[name] for name in kept} for e in result["exercises"]]
+    return result | {"exercises": exercises}
 
 
 def fingerprint(submission: Submission, judge: Judge) -> str:

@@ -1,15 +1,22 @@
-"""The commands `labkit release` and `labkit grade`.
+"""The commands `labkit release`, `labkit grade` and `labkit report`.
 
 from labkit.grading import cli
 cli.register(subparsers)     # each parser sets `run`, a function of the arguments
 """
 
 import argparse
+import json
 import os
 import secrets
 import sys
+from itertools import chain
 from pathlib import Path
 
+UNSAFE = "run learners' code without a sandbox"
+REFUSED = (
+    "learners' code could not be shut in on this machine ({}). "
+    "See the chapter For instructors; --unsafe grades without a sandbox."
+)
 WARNING = (
     "Learners' code runs without a sandbox and can do on this machine whatever you "
     "can: use one that you can afford to lose."
@@ -17,7 +24,7 @@ WARNING = (
 
 
 def register(commands) -> None:
-    """Add both commands to what parser.add_subparsers() returned."""
+    """Add the commands to what parser.add_subparsers() returned."""
     command = commands.add_parser(
         "release", help="make an nbgrader course directory to hand out labs from"
     )
@@ -38,7 +45,22 @@ def register(commands) -> None:
     command.add_argument(
         "--force", action="store_true", help="grade again what has not changed"
     )
+    command.add_argument("--workers", type=int, metavar="N", help="default: all cores")
+    command.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster: tcp://host:8786"
+    )
+    command.add_argument(
+        "--json", action="store_true", help="print the results as JSON, nothing else"
+    )
+    command.add_argument("--unsafe", action="store_true", help=UNSAFE)
     command.set_defaults(run=_grade)
+
+    command = commands.add_parser(
+        "report", help="write a page on where the class stands, and a CSV file"
+    )
+    command.add_argument("directory", type=Path, help="the course directory")
+    command.add_argument("--lab", help="only this lab (its name or how it begins)")
+    command.set_defaults(run=_report)
 
 
 def _solutions() -> Path:
@@ -62,30 +84,51 @@ def _release(args: argparse.Namespace) -> int:
     return 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    from labkit.grading.course import Course, CourseError
+    from labkit.grading.report import write_report
+
+    try:
+        page, table = write_report(Course(args.directory), args.lab)
+    except CourseError as problem:
+        return _complain(problem)
+    print(f"Open {page}\nThe same as a table: {table}")
+    return 0
+
+
 def _grade(args: argparse.Namespace) -> int:
+    if not hasattr(os, "fork"):
+        return _complain("grading needs Linux; on Windows use WSL.")
     import torch
 
     from labkit.grading.course import CourseError
     from labkit.grading.judge import UnknownExercise
+    from labkit.grading.sandbox import Refused
 
-    if not hasattr(os, "fork"):
-        return _complain("grading needs Linux or macOS; on Windows use WSL.")
     if args.timeout is not None and args.timeout <= 0:
         return _complain("--timeout is a number of seconds above 0.")
     if not args.path.exists():
         return _complain(f"{args.path} does not exist.")
-    print(WARNING, file=sys.stderr)
+    if args.workers is not None and args.workers < 1:
+        return _complain("--workers is a number from 1 up.")
+    if args.unsafe:
+        print(WARNING, file=sys.stderr)
     torch.set_num_threads(1)  # the judge computes with small tensors
     try:
         grade = _grade_course if args.path.is_dir() else _grade_file
         return grade(args)
     except (CourseError, UnknownExercise) as problem:
         return _complain(problem)
+    except Refused as reason:
+        return _complain(REFUSED.format(reason))
+    except KeyboardInterrupt:
+        _complain("stopped; the next run goes on where this one was.")
+        return 130
 
 
 def _grade_course(args: argparse.Namespace) -> int:
     from labkit.grading import summary
-    from labkit.grading.batch import grade_lab
+    from labkit.grading.batch import Options, grade_lab
     from labkit.grading.course import Course, CourseError
 
     course = Course(args.path)
@@ -93,15 +136,24 @@ def _grade_course(args: argparse.Namespace) -> int:
     if not labs:
         who = f"by {args.student!r} " if args.student else ""
         raise CourseError(f"nothing was submitted {who}in {args.path}/submitted.")
-    failed = False
+    options = Options(
+        args.student,
+        args.seed,
+        args.timeout,
+        args.force,
+        args.workers,
+        args.scheduler,
+        args.unsafe,
+    )
+    say = (lambda _: None) if args.json else print
+    graded = {}
     with course.lock():
         for lab in labs:
-            results = grade_lab(
-                course, lab, args.student, args.seed, args.timeout, args.force
-            )
-            print(summary.table(results))
-            failed |= any(r["status"] != "graded" for r in results)
-    return int(failed)
+            graded[lab] = grade_lab(course, lab, options, say)
+            say(summary.table(graded[lab]))
+    if args.json:
+        print(json.dumps(summary.as_json(graded), indent=1, ensure_ascii=False))
+    return int(any(r["status"] != "graded" for r in chain(*graded.values())))
 
 
 def _grade_file(args: argparse.Namespace) -> int:
@@ -116,11 +168,14 @@ def _grade_file(args: argparse.Namespace) -> int:
     judge = Judge(master, seed, args.timeout or 30.0)
     try:
         data = read_bytes(args.path.absolute(), args.path.absolute().parent)
-        with Warm(master.imports) as warm:
+        with Warm(master.own_cells, judge.timeout, args.unsafe) as warm:
             result, _ = grade(data, judge, warm)
     except Unreadable as reason:
         result, _ = refuse(str(reason), judge)
-    print(summary.single(result))
+    if args.json:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    else:
+        print(summary.single(result))
     return int(result["status"] != "graded")
 
 
@@ -148,7 +203,7 @@ def _master_for(path: Path, wanted: str | None):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Both commands without the rest of labkit: python -m labkit.grading.cli …"""
+    """The commands without the rest of labkit: python -m labkit.grading.cli …"""
     parser = argparse.ArgumentParser(prog="labkit", description=__doc__)
     register(parser.add_subparsers(required=True, metavar="COMMAND"))
     args = parser.parse_args(argv)

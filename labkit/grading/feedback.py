@@ -1,11 +1,17 @@
 """Feedback pages for learners, made by nbgrader's own converter."""
 
 import logging
+import warnings
+from pathlib import Path
 
 from nbgrader.converters import GenerateFeedback
 from nbgrader.converters.base import NbGraderException
+from sqlalchemy.exc import SAWarning
 
 from labkit.grading.course import Course, CourseError
+from labkit.grading.crew import pool
+
+PART = 25  # pages that one process writes in one go
 
 
 class _Feedback(GenerateFeedback):
@@ -37,10 +43,24 @@ def stale(course: Course, lab: str, students: list[str]) -> list[str]:
     return [student for student in students if outdated(student)]
 
 
-def write_pages(course: Course, lab: str, students: list[str]) -> None:
+def write_pages(course: Course, lab: str, students: list[str], workers: int = 1):
     """Make feedback/STUDENT/LAB/LAB.html. Raises CourseError if nbgrader cannot."""
+    if workers <= 1:
+        _write_pages(course.root, lab, students)
+        return
+    parts = [students[first : first + PART] for first in range(0, len(students), PART)]
+    with pool(workers) as processes:
+        done = [
+            processes.submit(_write_pages, course.root, lab, part) for part in parts
+        ]
+        for part in done:
+            part.result()
+
+
+def _write_pages(root: Path, lab: str, students: list[str]) -> None:
+    warnings.filterwarnings("ignore", category=SAWarning, module="nbgrader")
     try:
-        converter = _Feedback(course, lab, students)
+        converter = _Feedback(Course(root), lab, students)
         converter.log.setLevel(logging.ERROR)
         converter.start()
     except NbGraderException as problem:

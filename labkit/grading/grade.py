@@ -40,7 +40,7 @@ def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.Noteboo
         if index in by_index
     }
     results = judge.verdicts(rebuilt, by_label)
-    notes = rebuilt.notes + list(_notes(results))
+    notes = [*rebuilt.notes, *judge.flags(rebuilt), *_notes(results)]
     digest = metadata.get("labkit", {})
     digest = digest.get("digest") if isinstance(digest, dict) else None
     if isinstance(digest, str) and digest != judge.master.digest:

@@ -2,9 +2,14 @@
 
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labkit.checks import find, plain
+import torch
+
+from labkit.checks import Exercise, find, plain
+from labkit.checks.probes import Case, Layer
+from labkit.grading import flags
 from labkit.grading.notebook import Master, Question, Rebuilt
 from labkit.grading.run import Cell, Check, Outcome
 
@@ -23,7 +28,8 @@ class UnknownExercise(LookupError):
 class Judge:
     """The questions of one lab, put with one private seed.
 
-    Cases are drawn once, so every submission gets the same. Raises UnknownExercise
+    Cases are drawn once, so every submission gets the same; their sizes are never
+    those of the cases that learners know. Raises UnknownExercise
     for a lab of another version of the course.
     """
 
@@ -36,7 +42,7 @@ class Judge:
             self.exercises = {q.number: find(q.number) for q in self.master.questions}
         except KeyError as unknown:
             raise UnknownExercise(f"{self.master.lab}: {unknown.args[0]}") from None
-        self.cases = {n: e.cases(self.seed) for n, e in self.exercises.items()}
+        self.cases = {n: private(e, self.seed) for n, e in self.exercises.items()}
         self.requests = {
             number: plain.dumps(
                 {
@@ -85,6 +91,15 @@ class Judge:
                         f"{wrong[name]}, which is not right: repair that first."
                     )
         return results
+
+    def flags(self, rebuilt: Rebuilt) -> Iterator[str]:
+        """Answers whose source a person should look at, a sentence each."""
+        own = [name for e in self.exercises.values() for name in e.names]
+        for question in self.master.questions:
+            off_limits = self.exercises[question.number].off_limits
+            if names := flags.found(rebuilt.answer(question), off_limits, own):
+                number = question.number
+                yield f"{number}: the answer uses {', '.join(names[:5])}; see what for."
 
     def verdict(
         self, question: Question, rebuilt: Rebuilt, outcomes: dict[str, Outcome]
@@ -140,6 +155,29 @@ class Judge:
             "misconception": said["misconception"],
             "verdicts": said["verdicts"],
         }
+
+
+def private(exercise: Exercise, seed: int) -> list[Case]:
+    """Cases of this seed, or of the next whose sizes differ from the public ones."""
+    public = [_sizes(case.__dict__) for case in exercise.cases()]
+    for step in range(100):
+        cases = exercise.cases(seed + step)
+        if [_sizes(case.__dict__) for case in cases] != public:
+            break
+    return cases
+
+
+def _sizes(value: object) -> object:
+    """The shapes and counts in a part of a case."""
+    if isinstance(value, torch.Tensor):
+        return value.shape
+    if isinstance(value, dict):
+        return {name: _sizes(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sizes(item) for item in value]
+    if isinstance(value, Layer):
+        return _sizes(value.__dict__)
+    return value if isinstance(value, int) else None
 
 
 def _failed(outcome: str, feedback: str) -> dict:

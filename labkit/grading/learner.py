@@ -2,9 +2,10 @@
 
     python -m labkit.grading.learner FD      (started by labkit.grading.run)
 
-It imports what a lab needs once, then forks one child for each submission. A child
-runs cells in an IPython shell and puts the check's cases to what the cells defined;
-it knows neither the reference nor the seed, and what it answers is plain data.
+It imports what a lab needs once, then forks one child for each submission, into the
+sandbox (labkit.grading.sandbox). A child runs cells in an IPython shell and puts the
+check's cases to what the cells defined; it knows neither the reference nor the seed,
+and what it answers is plain data.
 
 The rules that make forking a process with PyTorch in it safe: one thread before the
 first operation, no other thread ever (IPython's history keeps one: it is off), and no
@@ -19,7 +20,9 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 
 import torch
@@ -28,11 +31,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labkit.checks import plain, probes
-from labkit.grading import wire
+from labkit.grading import sandbox, trial, wire
 
 TEXT_LIMIT = 20_000  # characters of printed output or traceback kept for a cell
 IMAGE_LIMIT = 500_000  # characters of images kept for a cell
-FILE_LIMIT = 64 * 2**20  # bytes of one file that learners' code may write
+FILE_LIMIT = sandbox.FILE_SIZE
 
 
 class CappedText(io.TextIOBase):
@@ -59,6 +62,17 @@ class Shell(InteractiveShell):
 
     def enable_gui(self, gui=None):
         """Called by %matplotlib; there is no event loop to join."""
+
+    def system(self, cmd: str) -> None:
+        """Called by !command; there is no terminal to lend it."""
+        done = subprocess.run(
+            self.var_expand(cmd, depth=1),
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        print(done.stdout.decode(errors="replace"), end="")
 
     def ask_exit(self):
         """Called by exit() and quit(); the notebook goes on, as in Jupyter."""
@@ -110,9 +124,11 @@ def ask(shell: Shell, request: dict) -> tuple[dict, bytes]:
         return {"raised": f"{type(error).__name__}: {error}"[:1000]}, b""
 
 
-def serve(channel: socket.socket, shell: Shell, folder: str) -> None:
+def serve(channel: socket.socket, shell: Shell) -> None:
     """In the child: answer the grader until it hangs up."""
-    confine(folder)
+    own = channel.fileno()
+    os.closerange(3, own)
+    os.closerange(own + 1, 65536)
     while True:
         header, body = wire.receive(channel)
         if "source" in header:
@@ -121,8 +137,23 @@ def serve(channel: socket.socket, shell: Shell, folder: str) -> None:
             wire.send(channel, *ask(shell, plain.loads(body)))
 
 
-def confine(folder: str) -> None:
-    """Settle the child in its own folder. The place for the sandbox."""
+def start(plan: dict | None, folder: str, work: Callable[[], None]) -> int:
+    """Run work() in a child, in the sandbox of this plan; without a plan there is
+    none: the child can do all that the instructor can."""
+    if plan is not None:
+        return sandbox.spawn(plan, work)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            settle(folder)
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def settle(folder: str) -> None:
+    """Without a sandbox: at least a folder and a process group of its own."""
     os.setsid()  # one signal to the group ends everything it starts
     os.chdir(folder)
     os.environ.update(HOME=folder, TMPDIR=folder)
@@ -132,10 +163,10 @@ def confine(folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-def warm_up(imports: str) -> Shell:
+def warm_up(cells: list[str]) -> Shell:
     """Import and use everything once, so that no child has to.
 
-    imports   the import statements of the lab's own cells
+    cells   the lab's own, which import what it needs, some of it only when they run
     """
     torch.set_num_threads(1)
     builtins.input = lambda prompt="": print(prompt) or ""  # nobody is there to answer
@@ -143,11 +174,12 @@ def warm_up(imports: str) -> Shell:
     config.HistoryManager.enabled = False  # no thread
     shell = Shell.instance(config=config)
     run_cell(shell, "print(1 / 0)")  # IPython imports what formats tracebacks late
-    with redirect_stderr(CappedText()):
-        for line in imports.splitlines():
+    names: dict[str, object] = {}
+    with redirect_stdout(CappedText()), redirect_stderr(CappedText()):
+        for cell in cells:
             try:
-                exec(line, {})
-            except Exception:  # the cell itself will say so
+                exec(cell, names)
+            except Exception:  # most need answers
                 continue
     case = probes.Case("warm-up", "f", args={"x": torch.randn(4, 4)})
     function = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.Linear(4, 4))
@@ -164,35 +196,40 @@ def warm_up(imports: str) -> Shell:
 
 def main(control: socket.socket) -> None:
     """Start and end children as the grader asks, until it hangs up or is killed."""
-    start, _ = wire.receive(control)
-    shell = warm_up(start["imports"])
-    wire.send(control, {"ready": os.getpid()})
-    children: set[int] = set()
-    while True:
+    order, _ = wire.receive(control)
+    plan = order["plan"]
+    shell = warm_up(order["cells"])
+    if plan is not None:
         try:
-            order, _ = wire.receive(control)
-        except EOFError:  # the grader is gone: leave nothing behind
-            for pid in children:
-                end(pid)
-            shutil.rmtree(os.getcwd(), ignore_errors=True)
+            sandbox.adopt()
+            trial.run(plan)
+        except (sandbox.Refused, OSError) as reason:
+            wire.send(control, {"refused": str(reason)})
             return
-        if "end" in order:
-            pid = order["end"]
-            status = end(pid) if pid in children else None
-            children.discard(pid)
-            wire.send(control, {"status": status})
-            continue
-        _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
-        pid = os.fork()
-        with socket.socket(fileno=descriptor) as channel:
-            if pid == 0:
-                control.close()
-                try:
-                    serve(channel, shell, order["folder"])
-                finally:
-                    os._exit(0)
-        children.add(pid)
-        wire.send(control, {"pid": pid})
+    children: set[int] = set()
+    try:
+        wire.send(control, {"ready": os.getpid()})
+        while True:
+            order, _ = wire.receive(control)
+            wire.send(control, obey(order, control, plan, shell, children))
+    except (EOFError, ConnectionError):  # the grader is gone: leave nothing behind
+        for pid in children:
+            end(pid)
+        shutil.rmtree(os.getcwd(), ignore_errors=True)
+
+
+def obey(order: dict, control, plan, shell: Shell, children: set[int]) -> dict:
+    """Start a child or end one; return the answer to the grader."""
+    if "end" in order:
+        pid = order["end"]
+        status = end(pid) if pid in children else None
+        children.discard(pid)
+        return {"status": status}
+    _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
+    with socket.socket(fileno=descriptor) as channel:
+        pid = start(plan, order["folder"], lambda: serve(channel, shell))
+    children.add(pid)
+    return {"pid": pid}
 
 
 def end(pid: int) -> int:

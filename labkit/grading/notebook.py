@@ -11,14 +11,15 @@ import json
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 SIZE_LIMIT = 50 * 2**20  # bytes of a submitted file: outputs make notebooks large
-PARSE_LIMIT = 200_000  # characters of a cell that are looked through for names
+PARSE_LIMIT = 20_000  # characters of a cell that is looked through for names
+READ_LIMIT = 500_000  # characters of a notebook's code that are looked through
 HEADING = re.compile(r"^## Exercise ([\d.]+) — (.+) \(([^)]*)\)$", re.MULTILINE)
 
 
@@ -96,15 +97,20 @@ def parse(data: bytes) -> tuple[dict, list[SubmittedCell]]:
             "The notebook has an old format (nbformat 3); "
             "open it in JupyterLab and save it again."
         )
-    cells = [c for c in notebook["cells"] if isinstance(c, dict)]
     metadata = notebook.get("metadata")
-    return (
-        metadata if isinstance(metadata, dict) else {},
-        [_cell(c) for c in cells if c.get("cell_type") == "code"],
-    )
+    cells, read = [], 0
+    for raw in notebook["cells"]:
+        if isinstance(raw, dict) and raw.get("cell_type") == "code":
+            cell = _cell(raw)
+            read += len(cell.source)
+            if read <= READ_LIMIT:  # parsing takes long where somebody wants it to
+                cell = replace(cell, defines=defined_names(cell.source))
+            cells.append(cell)
+    return metadata if isinstance(metadata, dict) else {}, cells
 
 
 def _cell(raw: dict) -> SubmittedCell:
+    """What counts of a cell, whatever types it has."""
     source = raw.get("source", "")
     if isinstance(source, list):
         source = "".join(line for line in source if isinstance(line, str))
@@ -114,18 +120,15 @@ def _cell(raw: dict) -> SubmittedCell:
     metadata = raw.get("metadata")
     label = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     grade_id = label.get("grade_id") if isinstance(label, dict) else None
-    return SubmittedCell(
-        source, str(raw.get("id", "")), str(grade_id or ""), defined_names(source)
-    )
+    return SubmittedCell(source, str(raw.get("id", "")), str(grade_id or ""))
 
 
 def defined_names(source: str) -> frozenset[str]:
     """Names that a cell binds at its top level, even if it has a syntax error."""
-    if len(source) > PARSE_LIMIT:
-        return frozenset()
     try:
-        tree = _tree(source)
+        tree = syntax(source)
     except Exception:
+        source = source[:PARSE_LIMIT]
         found = re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=[^=]", source, re.M)
         return frozenset(name for pair in found for name in pair if name)
     names: set[str] = set()
@@ -147,15 +150,18 @@ def defined_names(source: str) -> frozenset[str]:
 def used_names(source: str) -> set[str]:
     """Names that a cell reads; none if it has a syntax error."""
     try:
-        nodes = ast.walk(_tree(source))
+        nodes = ast.walk(syntax(source))
     except Exception:
         return set()
     names = (n for n in nodes if isinstance(n, ast.Name))
     return {n.id for n in names if isinstance(n.ctx, ast.Load)}
 
 
-def _tree(source: str) -> ast.Module:
-    """The syntax tree of a cell, magics (%, !) included."""
+def syntax(source: str) -> ast.Module:
+    """The syntax tree of a cell, magics (%, !) included. Raises what parsing raises,
+    and ValueError beyond PARSE_LIMIT."""
+    if len(source) > PARSE_LIMIT:
+        raise ValueError("too long to look through")
     try:
         return ast.parse(source)
     except SyntaxError:
@@ -202,15 +208,15 @@ class Master:
         return sum(question.points for question in self.questions)
 
     @property
-    def imports(self) -> str:
-        """The import statements of its cells, for the warm process."""
-        lines = []
-        for cell in self.notebook.cells:
-            if cell.cell_type == "code":
-                nodes = _tree(cell.source).body
-                kinds = ast.Import | ast.ImportFrom
-                lines += [ast.unparse(n) for n in nodes if isinstance(n, kinds)]
-        return "\n".join(dict.fromkeys(lines))
+    def own_cells(self) -> list[str]:
+        """The sources of its code cells that are neither answers nor checks."""
+        return [
+            cell.source
+            for cell in self.notebook.cells
+            if cell.cell_type == "code"
+            and not grade_id(cell, "solution")
+            and not grade_id(cell, "grade")
+        ]
 
 
 def grade_id(cell: dict, kind: str) -> str:
@@ -253,11 +259,13 @@ class Rebuilt:
 
     def used_by(self, question: Question) -> set[str]:
         """Names that the answers to a question read."""
-        names = set()
-        for cell in self.notebook.cells:
-            if grade_id(cell, "solution") in question.answers:
-                names |= used_names(cell.source)
-        return names
+        return used_names(self.answer(question))
+
+    def answer(self, question: Question) -> str:
+        """The source of a question's answer cells."""
+        cells = self.notebook.cells
+        answers = [c for c in cells if grade_id(c, "solution") in question.answers]
+        return "\n".join(cell.source for cell in answers)
 
 
 def rebuild(master: Master, cells: list[SubmittedCell]) -> Rebuilt:

@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.checks import plain
-from labkit.grading import wire
+from labkit.grading import room, sandbox, wire
+from labkit.grading.sandbox import Refused
 
 START_LIMIT = 120.0  # seconds until the warm process is ready
 REPLAYS = 10  # a notebook may take this many times the limit of a cell, and no longer
@@ -72,17 +73,40 @@ class Lost(Exception):
 class Warm:
     """A process with PyTorch imported that forks a child for each submission.
 
-    with Warm(imports) as warm:
+    with Warm(master.own_cells) as warm:
         outcomes = warm.run(steps, timeout=30)
+
+    cells    the lab's own, run once beforehand, for what they import
+    timeout  seconds for a cell, the longest that run() will be given
+    unsafe   do without the sandbox
+    hide     folders that no learner's process may see even where Python lies there
+
+    Raises sandbox.Refused where there can be no sandbox, unless `unsafe`.
     """
 
-    def __init__(self, imports: str = ""):
-        self.imports = imports
+    def __init__(
+        self,
+        cells: Sequence[str] = (),
+        timeout: float = 60.0,
+        unsafe: bool = False,
+        hide: tuple[Path, ...] = (),
+    ):
+        self.cells, self.timeout, self.unsafe = list(cells), timeout, unsafe
+        self.hide = hide
+        self.prefix: list[str] = []  # a command that starts the process
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Warm":
+        why_not = sandbox.supported()
+        if why_not and not self.unsafe:
+            raise Refused(why_not)
         self.home = tempfile.mkdtemp(prefix="labkit-grade-")
-        self._launch()
+        try:
+            room.furnish(Path(self.home))
+            self._launch_somehow()
+        except BaseException:
+            shutil.rmtree(self.home, ignore_errors=True)
+            raise
         return self
 
     def __exit__(self, *_) -> None:
@@ -139,7 +163,7 @@ class Warm:
                 socket.send_fds(self.control, [b"."], [theirs.fileno()])
                 pid = self._answer()["pid"]
             except (OSError, EOFError):
-                # A learner's code can kill its parent: it has no sandbox yet.
+                # Without a sandbox, a learner's code can kill its parent.
                 ours.close()
                 self._stop()
                 self._launch()
@@ -161,11 +185,27 @@ class Warm:
     def _answer(self) -> dict:
         return wire.receive(self.control, time.monotonic() + START_LIMIT)[0]
 
+    def _launch_somehow(self) -> None:
+        """Directly, or where the system keeps namespaces to itself, by bubblewrap,
+        which many systems let make them."""
+        try:
+            self._launch()
+        except Refused as reason:
+            bubblewrap = shutil.which("bwrap")
+            if not bubblewrap:
+                raise
+            self.prefix = [bubblewrap, "--unshare-user", "--dev-bind", "/", "/"]
+            self.prefix += ["--die-with-parent", "--"]
+            try:
+                self._launch()
+            except Refused:
+                raise reason from None
+
     def _launch(self) -> None:
         self.control, theirs = socket.socketpair()
         module = ["-m", "labkit.grading.learner"]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", *module, str(theirs.fileno())],
+            [*self.prefix, sys.executable, "-P", *module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             cwd=self.home,
             env=self._environment(),
@@ -175,20 +215,25 @@ class Warm:
             start_new_session=True,
         )
         theirs.close()
-        wire.send(self.control, {"imports": self.imports})
+        plan = None
+        if not self.unsafe:
+            plan = room.plan(Path(self.home), 2 * REPLAYS * self.timeout, self.hide)
         try:
-            self._answer()
+            wire.send(self.control, {"cells": self.cells, "plan": plan})
+            said = self._answer()
         except (OSError, EOFError):
-            raise RuntimeError(
-                "the process for learners' code did not start; "
-                "LABKIT_DEBUG=1 shows what it says"
-            ) from None
+            said = {"refused": "its process ended; LABKIT_DEBUG=1 shows what it says"}
+        if "refused" in said:
+            self._stop()
+            raise Refused(said["refused"])
 
     def _environment(self) -> dict[str, str]:
         """A small environment: one thread, no display, nothing of the instructor's."""
-        kept = {k: os.environ[k] for k in ("PATH", "HOME", "LANG") if k in os.environ}
-        return kept | {
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+        return {
+            "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": self.home,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.path.join(self.home, "library"),
             "OMP_NUM_THREADS": "1",
             "MPLBACKEND": "agg",
             "IPYTHONDIR": self.home,

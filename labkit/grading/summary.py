@@ -57,6 +57,20 @@ def single(result: dict) -> str:
     return _printable(lines)
 
 
+def as_json(graded: dict[str, list[dict]]) -> dict:
+    """What labkit grade --json prints: for each lab its submissions, without the
+    feedback, which is in the files in results/."""
+    kept = ("student", "status", "score", "max_score", "notes", "exercises")
+    return {
+        lab: {
+            "submissions": [{name: r[name] for name in kept} for r in results],
+            "graded": sum(r["status"] == "graded" for r in results),
+            "not_graded": sum(r["status"] != "graded" for r in results),
+        }
+        for lab, results in graded.items()
+    }
+
+
 def _printable(lines: list[str]) -> str:
     """Text for a terminal: what a learner wrote must not steer it."""
     return "\n".join("".join(filter(str.isprintable, x)).rstrip() for x in lines)

@@ -1,7 +1,11 @@
 """Submissions made from the real lab 1, by replacing the source of answer cells."""
 
+import ast
+import contextlib
 import copy
+import inspect
 import json
+import os
 from types import SimpleNamespace
 
 import nbformat
@@ -11,11 +15,11 @@ from labkit.cli import course_root
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.notebook import Master, grade_id
-from labkit.grading.run import Warm
+from labkit.grading.run import Refused, Warm
 
 LAB = "lab_01_layer_normalization"
 SEED = 20_260
-TIMEOUT = 3.0
+TIMEOUT = 5.0  # seconds: honest cells take milliseconds, even on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +38,32 @@ def judge(master):
 
 
 @pytest.fixture(scope="session")
-def warm(master):
+def sandboxed(master):
+    """A warm process in whose sandbox learners' code runs. Where there is none, tests
+    are skipped, but not in CI: there the sandbox has to be on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET_TOKEN", "s3cret")
-        with Warm(master.imports) as process:
-            yield process
+        try:
+            process = Warm(master.own_cells, TIMEOUT).__enter__()
+        except Refused as reason:
+            if os.environ.get("CI"):
+                pytest.fail(f"the sandbox is off: {reason}")
+            pytest.skip(f"this machine has no sandbox: {reason}")
+        yield process
+        process.__exit__()
+
+
+@pytest.fixture
+def warm(sandboxed):
+    return sandboxed
+
+
+@pytest.fixture
+def one_warm_process(warm, monkeypatch):
+    """Let all runs share the tests' warm process, whose start takes seconds."""
+    shared = contextlib.nullcontext(warm)
+    monkeypatch.setattr("labkit.grading.crew.Warm", lambda *_: shared)
+    monkeypatch.setattr("labkit.grading.run.Warm", lambda *_: shared)
 
 
 @pytest.fixture
@@ -85,3 +110,26 @@ def mark(judge, warm):
 def all_but(master):
     """The points of all exercises but these."""
     return lambda *lost: sum(q.points for q in master.questions if q.number not in lost)
+
+
+def planted(mistake, name):
+    """Source that defines `name` as this misconception of labkit.checks, which a
+    learner's process cannot import."""
+    tree = ast.parse(inspect.getsource(inspect.getmodule(mistake)))
+    tree.body = [
+        node
+        for node in tree.body
+        if getattr(node, "module", "") != "labkit.checks.exercise"
+    ]
+    return (
+        "mistakes = {}\n"
+        f"exec({STANDING_IN + ast.unparse(tree)!r}, mistakes)\n"
+        f"{name} = mistakes[{mistake.__name__!r}]"
+    )
+
+
+STANDING_IN = """
+class Exercise: pass
+Cases = Draw = Records = dict
+mistake = looks_at = lambda *names, **of: lambda function: function
+"""

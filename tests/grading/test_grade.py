@@ -9,18 +9,13 @@ from labkit.checks import layer_normalization as lab
 from labkit.grading.judge import Judge
 from labkit.grading.run import Outcome
 
-MISTAKES = [
-    (kind.number, mistake) for kind in lab.EXERCISES for mistake in kind.misconceptions
-]
+from .conftest import TIMEOUT, planted
 
 
-def planted(number, mistake):
+def making(number, mistake):
     """An answer cell that makes this mistake."""
     name = getattr(mistake, "stands_in_for", find(number).names[0])
-    wrong = (
-        f"from labkit.checks.layer_normalization import {mistake.__name__} as {name}"
-    )
-    return lambda right: f"{right}\n{wrong}"
+    return lambda right: f"{right}\n{planted(mistake, name)}"
 
 
 def test_blank_gets_nothing(mark, master):
@@ -47,7 +42,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
         for kind in lab.EXERCISES
         if column < len(kind.misconceptions)
     }
-    result = mark(hand_in({n: planted(n, m) for n, m in mistakes.items()}))
+    result = mark(hand_in({n: making(n, m) for n, m in mistakes.items()}))
     for exercise in result.exercises:
         mistake = mistakes.get(exercise["number"])
         if mistake:
@@ -63,7 +58,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
     ("answer", "outcome", "said"),
     [
         ("def batch_norm(x:\n    return", "error", "SyntaxError"),
-        ("while True: pass", "time", "Stopped after 3 s"),
+        ("while True: pass", "time", f"Stopped after {TIMEOUT:g} s"),
         ("import os\nos._exit(1)", "died", "process ended"),
         ("def batch_norm(*a, **k):\n    while True: pass", "time", "loop"),
         ("def batch_norm(*a, **k):\n    import os; os._exit(1)", "died", "ended"),
@@ -131,9 +126,8 @@ def test_an_answer_that_builds_on_a_wrong_one_says_so(mark, hand_in):
     [
         "import torch\ntorch.allclose = torch.equal = lambda *a, **k: True",
         "import torch\ntorch.testing.assert_close = lambda *a, **k: None",
-        "from labkit.checks import compare, exercise\n"
-        "compare.close = lambda *a, **k: True\n"
-        "exercise.Exercise.judge = lambda *a: 1 / 0",
+        "import sys, types\nfake = types.ModuleType('labkit.checks.compare')\n"
+        "fake.close = lambda *a, **k: True\nsys.modules[fake.__name__] = fake",
         "from labkit.checks import probes\n"
         "probes.run = lambda *a: [{'error': None}] * len(a[2])",
         "from labkit.checks import probes\nprobes.run = lambda *a: []",

@@ -1,0 +1,55 @@
+"""Answers that a person should look at. A flag never gives or takes a point.
+
+No check can tell a layer norm that was written out from PyTorch's own, called in a way
+that the probe does not see. The source can: it names either the operation, or one of
+the tools that get around a probe.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from labkit.grading.notebook import syntax
+
+TOOLS = frozenset(
+    "_C __builtins__ __class__ __code__ __globals__ __import__ __subclasses__ "
+    "__torch_dispatch__ __torch_function__ _getframe builtins compile ctypes eval exec "
+    "gc get_ipython globals importlib inspect memfd_create mmap multiprocessing ops os "
+    "pickle pty resource setattr shutil signal socket subprocess sys threading "
+    "probes plain grading".split()
+)
+
+
+def found(source: str, off_limits: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Names in an answer's source that a person should look at, in order.
+
+    off_limits  operations that the exercise asks to write out
+    own         names that the learner defines, which may be called as operations are
+    """
+    watched = (TOOLS | set(off_limits)) - set(own)
+    off = set(off_limits) | TOOLS
+    names = list(_reached(source))
+    seen = [n for reached, n in names if n in (off if reached else watched)]
+    return list(dict.fromkeys(seen))
+
+
+def _reached(source: str) -> Iterator[tuple[bool, str]]:
+    """Names in the source; True for those that are reached through something else:
+    attributes, imports, and strings, which getattr takes."""
+    try:
+        nodes = list(ast.walk(syntax(source)))
+    except Exception:  # what does not parse does not run either
+        return
+    for node in nodes:
+        match node:
+            case ast.Name():
+                yield False, node.id
+            case ast.Attribute():
+                yield True, node.attr
+            case ast.Constant(value=str(text)) if len(text) < 40:
+                yield True, text
+            case ast.Import():
+                for name in node.names:
+                    yield from ((True, part) for part in name.name.split("."))
+            case ast.ImportFrom():
+                yield from ((True, part) for part in (node.module or "").split("."))
+                yield from ((True, name.name) for name in node.names)

@@ -1,0 +1,113 @@
+"""What a learner's process sees: a labkit without answers, and a root to live in.
+
+furnish(home)     library/ and root/ in the folder `home`
+plan(home)        what labkit.grading.sandbox needs to know, as plain JSON
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from labkit.grading.sandbox import SCRATCH
+
+PACKAGE = Path(__file__).parents[1]
+NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
+PROBES = ("checks/probes.py", "checks/plain.py")
+PROGRAM = ("__init__.py", "learner.py", "sandbox.py", "trial.py", "wire.py")
+SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/alternatives",
+    "/etc/fonts",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/full",
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/zero",
+)
+
+
+def furnish(home: Path) -> None:
+    """Copy what notebooks import to library/, and lay out root/ with places to bind
+    to. Nothing that knows a right answer is in either."""
+    library, root = home / "library", home / "root"
+    for name in NOTEBOOKS_IMPORT + PROBES + tuple(f"grading/{n}" for n in PROGRAM):
+        _copy(PACKAGE / name, library / "labkit" / name)
+    stand_in = PACKAGE / "grading" / "learner_checks.py"
+    _copy(stand_in, library / "labkit" / "checks" / "__init__.py")
+    for source in _binds(home):
+        _place(Path(source), Path(f"{root}{source}"))
+    for source in SYSTEM:  # /bin and the like are links to /usr in most systems
+        if os.path.islink(source) and not os.path.lexists(f"{root}{source}"):
+            _link(os.readlink(source), f"{root}{source}")
+    _link(SCRATCH, f"{root}/dev/shm")
+    if not os.path.lexists(f"{root}/tmp"):
+        _link(SCRATCH, f"{root}/tmp")
+    os.makedirs(f"{root}{SCRATCH}")
+    passwd = f"learner:x:1000:1000::{SCRATCH}:/bin/sh\n"
+    Path(f"{root}/etc/passwd").write_text(passwd)
+
+
+def plan(home: Path, cpu: float, hide: tuple[Path, ...] = ()) -> dict:
+    """The plan of the sandbox for labkit.grading.sandbox.spawn.
+
+    cpu   seconds of computing that a submission may use altogether
+    hide  folders that nobody may see, besides this package and its answers
+    """
+    binds = _binds(home)
+    hidden = [str(path.resolve()) for path in (PACKAGE, *hide)]
+    return {
+        "root": str(home / "root"),
+        "binds": binds,
+        "hidden": [h for h in hidden if any(_within(h, bound) for bound in binds)],
+        "cpu": int(cpu) + 1,
+        "secret": [str(PACKAGE / "checks" / "exercise.py"), str(home / "root")],
+    }
+
+
+def _binds(home: Path) -> list[str]:
+    """What is bound into the root, outer folders before inner ones."""
+    packages = [
+        p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")
+    ]
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, *packages]
+    wanted = [p for p in SYSTEM if os.path.exists(p) and not os.path.islink(p)]
+    wanted += [p for p in python if os.path.isdir(p)] + [str(home / "library")]
+    kept: list[str] = []
+    for path in sorted({os.path.abspath(p) for p in wanted}, key=len):
+        if not any(_within(path, outer) for outer in kept):
+            kept.append(path)
+    return kept
+
+
+def _within(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copyfile(source, target)
+
+
+def _place(source: Path, target: Path) -> None:
+    """A folder or an empty file to bind `source` to."""
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+
+
+def _link(target: str, link: str) -> None:
+    Path(link).parent.mkdir(parents=True, exist_ok=True)
+    os.symlink(target, link)

@@ -1,0 +1,199 @@
+"""The sandbox is on, proves it, and refuses to run when a layer of it is missing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import labkit
+from labkit.grading import cli, room, run, sandbox
+
+from .conftest import LAB
+
+# Runs the self-test without PyTorch, after `spoil` has taken something away.
+TRIAL = """
+import sys, json
+from labkit.grading import sandbox, trial
+plan = json.loads(sys.argv[1])
+exec(sys.argv[2])
+sandbox.adopt()
+try:
+    trial.run(plan)
+except sandbox.Refused as reason:
+    print("refused:", reason)
+else:
+    print("shut in")
+"""
+
+
+WITHOUT_KEYCTL = """
+whole, known = sandbox._filter, sandbox.CALLS
+def _filter():
+    sandbox.CALLS = {name: known[name] for name in known if name != "keyctl"}
+    code, sandbox.CALLS = whole(), known
+    return code
+sandbox._filter = _filter
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory, sandboxed):
+    home = tmp_path_factory.mktemp("home")
+    room.furnish(home)
+    for folder in (home, home.parent, home.parent.parent):
+        folder.chmod(0o755)  # for the ordinary user
+    return room.plan(home, 60)
+
+
+def attempt(plan, spoil="", prefix=(), **environment):
+    command = [sys.executable, "-P", "-c", TRIAL, json.dumps(plan), spoil]
+    library = str(Path(plan["root"]).with_name("library"))
+    done = subprocess.run(
+        [*prefix, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": library} | environment,
+    )
+    return done.stdout + done.stderr[-2000:]
+
+
+def test_the_sandbox_is_on(sandboxed, plan):
+    assert not sandboxed.unsafe
+    assert attempt(plan) == "shut in\n"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("sandbox._deny_calls = lambda: None", "calls: no ptrace"),
+        ("sandbox._drop_capabilities = lambda: None", "rights: no capability"),
+        ("sandbox._limit = lambda *a: None", "limits: memory"),
+        ("sandbox._enter_root = lambda plan: None", "/learner"),
+        ("sandbox.NAMESPACES.pop('pid')", "processes: sees only itself"),
+        ("sandbox.libc.unshare = lambda flags: -1", "unshare"),
+        (WITHOUT_KEYCTL, "calls: no keyctl"),
+        ("plan['binds'].append('/does-not-exist')", "mounting /does-not-exist"),
+        ("plan['root'] = '/'", "refused"),
+        ("sandbox.FILE_SIZE = 0", "files: has a folder"),
+        ("plan['secret'].append('/usr')", "does not see /usr"),
+    ],
+)
+def test_a_missing_layer_is_noticed(plan, spoil, said):
+    answer = attempt(plan, spoil)
+    assert answer.startswith("refused:") and said in answer
+    assert "\n" not in answer.strip()
+
+
+def test_each_namespace_is_checked(plan):
+    """One that was not made is noticed before anything runs."""
+    for name in ("net", "ipc", "uts"):
+        spoil = "old = sandbox.libc.unshare\nsandbox.libc.unshare = lambda flags: old("
+        spoil += f"flags - sandbox.NAMESPACES[{name!r}])"
+        answer = attempt(plan, spoil)
+        assert f"refused: still in the {name} namespace" in answer
+
+
+def test_as_an_ordinary_user(plan):
+    """What works for root has to work for the instructor's own account too."""
+    if os.geteuid() != 0:
+        pytest.skip("this is one already")
+    if not shutil.which("setpriv"):
+        pytest.skip("needs setpriv to become one")
+    assert attempt(plan, prefix=ordinary_user(), HOME="/") == "shut in\n"
+
+
+def ordinary_user():
+    """A command's beginning: run it as user 12345. Where root's own folder keeps
+    Python from others, it runs among mounts of its own that show it."""
+    script, needed = (
+        "",
+        {sys.base_prefix, sys.prefix, str(Path(labkit.__file__).parents[1])},
+    )
+    inside = sorted(path for path in needed if Path(path).is_relative_to("/root"))
+    for i, path in enumerate(inside):
+        script += f"mkdir -p /mnt/kept{i} && mount --bind {path} /mnt/kept{i} && "
+    if inside:
+        script = f"mount -t tmpfs none /mnt && {script}"
+        script += "mount -t tmpfs -o mode=755 none /root && "
+    for i, path in enumerate(inside):
+        script += f"mkdir -p {path} && mount --bind /mnt/kept{i} {path} && "
+    script += (
+        'exec setpriv --reuid 12345 --regid 12345 --clear-groups --inh-caps=-all "$@"'
+    )
+    return ["unshare", "--mount", "sh", "-c", script, "sh"]
+
+
+def test_inside_bubblewrap(plan):
+    """What is tried where only bubblewrap may make namespaces."""
+    if not shutil.which("bwrap"):
+        pytest.skip("bubblewrap is not installed")
+    prefix = ordinary_user() if os.geteuid() == 0 else []
+    prefix += ["bwrap", "--unshare-user", "--dev-bind", "/", "/"]
+    assert attempt(plan, prefix=prefix) == "shut in\n"
+
+
+# ------------------------------------------------------------------ where there is none
+
+
+def test_a_platform_without_one_is_refused_in_a_sentence(
+    monkeypatch, tmp_path, hand_in, capsys
+):
+    path = tmp_path / f"{LAB}.ipynb"
+    path.write_text(json.dumps(hand_in()))
+    monkeypatch.setattr(sandbox.platform, "system", lambda: "Darwin")
+    assert cli.main(["grade", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Darwin" in said and "--unsafe" in said
+
+    assert cli.main(["grade", str(path), "--unsafe"]) == 0
+    said = capsys.readouterr()
+    assert "without a sandbox" in said.err and "13 of 13 points" in said.out
+
+
+def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
+    tried = []
+
+    def launch(self):
+        tried.append(self.prefix[:1])
+        raise run.Refused("unshare: Operation not permitted")
+
+    monkeypatch.setattr(run.Warm, "_launch", launch)
+    monkeypatch.setattr(run.shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(run.Refused, match="not permitted"):
+        run.Warm().__enter__()
+    assert tried == [[], ["/usr/bin/bwrap"]]
+
+
+# --------------------------------------------------------------------- what lies inside
+
+
+def test_a_learners_process_has_no_answers(plan):
+    library = Path(plan["root"]).with_name("library")
+    names = {
+        p.relative_to(library / "labkit").as_posix() for p in library.rglob("*.py")
+    }
+    checks = {name for name in names if name.startswith("checks/")}
+    assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
+    assert not {"grading/judge.py", "grading/course.py"} & names
+
+
+def test_only_python_and_the_system_are_bound(plan):
+    repository = Path(labkit.__file__).parents[1]
+    for bound in map(Path, plan["binds"]):
+        assert not repository.is_relative_to(bound) or plan["hidden"]
+        assert bound not in (Path("/"), Path.home(), Path("/etc"), Path("/proc"))
+
+
+def test_a_package_installed_among_others_is_hidden(plan):
+    """Where labkit is not a checkout, its answers lie beside PyTorch."""
+    home = Path(plan["root"]).parent
+    hidden = Path("/usr/share")
+    elsewhere = room.plan(home, 60, hide=(hidden,))
+    assert elsewhere["hidden"] == [str(hidden)]
+    elsewhere["secret"] += [str(path) for path in hidden.iterdir()]
+    assert attempt(elsewhere) == "shut in\n"
