@@ -840,7 +840,7 @@ and costs data.** What 1,400 images cannot tell is what happens when there *is* 
 
 That is known from the literature, and it changed within two years.
 
-| | trained on | result on ImageNet |
+| Model | trained on | result on ImageNet |
 |---|---|---|
 | Dosovitskiy et al. 2021 {cite}`dosovitskiy2021` | ImageNet alone, without strong regularization | a few percentage points *below* ResNets of comparable size |
 | the same | JFT-300M, 300 million images, then fine-tuned | 88.55 %: on a par with or above the best convolutional networks of the time |
