@@ -939,8 +939,8 @@ r"""
 |---|---|---|---|
 | S1.1 | Norm is layer norm; it standardizes the next layer's input, which speeds up and stabilizes training | holds with conditions | Standardized before $\gamma$ and $\beta$ only. At depth 12 pre-norm trains, post-norm without warm-up does no better than no norm; at depth 4 all train. Xiong et al. 2020 {cite}`xiong2020`: 8.45 against about 34 BLEU |
 | S1.2 | Lengths differ, so Transformers use layer norm and not batch norm | holds with conditions | They do use it. But unequal lengths rule out only statistics per position; independence of the other samples, and the same computation in training and test, are the better reasons |
-| S1.3 | Batch norm normalizes one channel over the samples, layer norm the channels of one sample | holds with conditions | Layer norm: the channels of one *position* of one sample, shape $(B, T, 1)$. Batch norm usually pools over positions too |
-| S1.4 | A sentence is a sample, a word a feature, the dimension of the word vector the number of channels | holds | It names the axes of $(B, T, C)$; elsewhere "feature" means channel |
+| S1.3 | Batch norm normalizes one channel over the samples, layer norm the channels of one sample | holds with conditions | Layer norm: the channels of one *position* of one sample, shape $(B, T, 1)$. Batch norm usually pools over positions too (Ba et al. 2016 {cite}`ba2016`) |
+| S1.4 | A sentence is a sample, a word a feature, the dimension of the word vector the number of channels | holds | It names the axes of $(B, T, C)$; elsewhere "feature" means channel (Vaswani et al. 2017 {cite}`vaswani2017`) |
 | S1.5 | With one sample left, statistics do not reflect the global distribution, and batch norm works badly | holds with conditions | Per position only, and there it is worse: one sample gives exactly 0, two give ±1. Pooled batch norm averages all words |
 | S1.6 | Longer than all training samples: no statistics, batch norm cannot run | holds with conditions | Per position only; it still runs, as a guess with initial rows and well with the last row reused. Pooled batch norm reads sentences of 48 words after training on 16 |
 """

@@ -1131,7 +1131,7 @@ r"""
 
 | Claim | What the source says | Verdict | Why |
 |---|---|---|---|
-| S2.1 | The feed-forward sublayer provides the non-linearity: activations such as ReLU let the Transformer capture patterns beyond linear ones | holds with conditions | Alone and without an activation it is one matrix: it explains 0 % of XOR, over 60 % with ReLU or GELU. But it is not the only bend: a block without any activation still does XOR, until layer norm *and* softmax go too |
+| S2.1 | The feed-forward sublayer provides the non-linearity: activations such as ReLU let the Transformer capture patterns beyond linear ones | holds with conditions | Alone and without an activation it is one matrix: it explains 0 % of XOR, over 60 % with ReLU or GELU. But it is not the only bend: a block without any activation still does XOR, until layer norm *and* softmax go too (the network: Vaswani et al. 2017 {cite}`vaswani2017`) |
 | S2.2 | Its computational cost is low | does not hold | Two thirds of a block's weights, and the largest part of its work up to $T = 2D$ tokens: 64 % in ViT-B/16. Linear in the number of tokens, but not low |
 | S2.3 | It can run in parallel with self-attention, which greatly improves efficiency | does not hold | It reads what attention has written. Positions run in parallel; sublayers do so only in another block (GPT-J, PaLM, ViT-22B), which computes another function: roughly 15 % faster training in PaLM {cite}`chowdhery2022`, but one such block cannot bend what it fetches |
 """

@@ -246,8 +246,8 @@ r"""
 
 **Claim.** Prepend the [class] token and add position embeddings (0, …, 9).
 
-The [class] token is one learned vector, the same for all images; section 4.3 of the
-note is about it. It is put in front *before* the positions are
+The [class] token is one learned vector, the same for all images ([Chapter
+4.3](04_3_class_token.ipynb) is about it). It is put in front *before* the positions are
 added, so it has a row of its own, row 0.
 
 What are the positions for? **Predict.** Shuffle the nine patches. Does $y$ change,
@@ -614,12 +614,28 @@ layers before.
 the parameter matrix $E$; LN is layer normalization, MSA multi-head attention; the
 summands are residual connections; $z_L^0$ is element 0 of the last layer's output.
 
-All of this stands in the code, marked (1) to (4), and equals PyTorch's encoder. Two
-corrections. $E$ does not flatten: flattening has no parameters and comes before, and
-$E$ then maps $P^2C$ numbers to $D$. And published models add a bias to $x_pE$, which
-equation (1) leaves out.
+All of this stands in the code, marked (1) to (4), and equals PyTorch's encoder; all but
+one thing. Does $E$ flatten? **Predict.** How many parameters does flattening have, and
+how many the map behind it?
+"""
 
-**Verdict on S4.2.7: holds with conditions.**
+
+# %%
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+print("flattening:     ", count(nn.Flatten(2)))
+print("E:              ", model.projection.weight.numel(), "= 16² · 3 · 64")
+print("E with its bias:", count(model.projection))
+
+# %% [markdown]
+r"""
+Flattening has nothing to learn and comes before; $E$ then maps $P^2C$ numbers to $D$.
+And published models add a bias to $x_pE$, which equation (1) leaves out.
+
+**Verdict on S4.2.7: holds with conditions.** The letters mean what the note says, but
+$E$ projects; it does not flatten.
 
 ## How large is it?
 
@@ -814,13 +830,13 @@ picture, all but row 0. That is an exercise in the lab.
 
 | Claim | What the source says | Verdict | Why |
 |---|---|---|---|
-| S4.2.1 | Cut the image into 16 × 16 patches | holds with conditions | $P$ is a choice (14, 16, 32) and must divide the sides; 16 × 16 is the size of a patch, not their number |
-| S4.2.2 | Flatten each patch into a vector | holds with conditions | That gives $P^2C$ numbers; the learned $E$ makes $D$ of them. $P^2C = D$ in ViT-B/16 alone, by coincidence |
+| S4.2.1 | Cut the image into 16 × 16 patches | holds with conditions | $P$ is a choice (14, 16, 32) and must divide the sides; 16 × 16 is the size of a patch, not their number (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
+| S4.2.2 | Flatten each patch into a vector | holds with conditions | That gives $P^2C$ numbers; the learned $E$ makes $D$ of them. $P^2C = D$ in ViT-B/16 alone, by coincidence (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 | S4.2.3 | Prepend the [class] token, add position embeddings 0 … 9 | holds with conditions | 0 … 9 number the rows of a learned table; added themselves, they change nothing. Without positions $y$ does not notice a shuffle |
-| S4.2.4 | Feed the result to the Transformer encoder | holds with conditions | Pre-norm, GELU, one more norm at the end: every default of PyTorch's encoder differs, and none raises an error |
+| S4.2.4 | Feed the result to the Transformer encoder | holds with conditions | Pre-norm, GELU, one more norm at the end: every default of PyTorch's encoder differs, and none raises an error (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 | S4.2.5 | Feed the encoding to the MLP head | holds with conditions | Only $y$ goes there; the head is an MLP in pre-training, one linear layer in fine-tuning {cite}`dosovitskiy2021` |
 | S4.2.6 | Read the prediction from the [class] token | holds | The logits depend on token 0 of $z_L$ and on no other |
-| S4.2.7 | What the letters mean; $x_pE$ flattens the block | holds with conditions | Flattening has no parameters; $E$ projects what has been flattened. Published models add a bias |
+| S4.2.7 | What the letters mean; $x_pE$ flattens the block | holds with conditions | Flattening has no parameters; $E$ projects what has been flattened. Published models add a bias (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 """
 
 # %% [markdown]

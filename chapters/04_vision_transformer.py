@@ -126,7 +126,7 @@ What follows:
 |---|---|---|
 | why: success in language, and images as sequences | S4.1.1, S4.1.2 | [4.1 From image to sequence](04_1_image_to_sequence.ipynb) |
 | how: patches, flattening, positions, encoder, head; equations (1) to (4) | S4.2.1 to S4.2.7 | [4.2 Model structure](04_2_model_structure.ipynb) |
-| the [class] token: what it is, what it collects, where it comes from | S4.3.1 to S4.3.5 | 4.3 The [class] token |
+| the [class] token: what it is, what it collects, where it comes from | S4.3.1 to S4.3.5 | [4.3 The class token](04_3_class_token.ipynb) |
 
 And inside the encoder: [layer normalization](01_layer_normalization.ipynb), the
 [feed-forward network](02_feed_forward.ipynb), [multi-head

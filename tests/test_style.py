@@ -207,3 +207,32 @@ def test_make_has_the_promised_verbs():
     recipes = re.findall(r"^[\w./]+:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
     assert len(recipes) >= 8
     assert all(recipe.count("\n") == 1 for recipe in recipes)
+
+
+# What the note says, by section: how many claims the course has to judge.
+CLAIMS = {
+    "1_layer_normalization": 6,
+    "2_feed_forward": 3,
+    "3_multi_head_attention": 2,
+    "4_1_image_to_sequence": 2,
+    "4_2_model_structure": 7,
+    "4_3_class_token": 5,
+}
+
+
+@pytest.mark.parametrize(
+    "chapter, number", [(c, n) for c, k in CLAIMS.items() for n in range(1, k + 1)]
+)
+def test_every_claim_has_its_verdict_its_experiment_and_a_reference(chapter, number):
+    """One row, one section with code that runs, and a paper to read."""
+    claim = "S" + ".".join(re.findall(r"\d+", chapter)) + f".{number}"
+    notebook = read_source(ROOT / "chapters" / f"0{chapter}.py")
+    text = "\n\n".join(
+        c.source if c.cell_type == "markdown" else "<code>" for c in notebook.cells
+    )
+    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    named = re.compile(rf"## .*{re.escape(claim)}\b")
+    own = [section for section in sections if named.match(section)]
+    assert own and all("<code>" in section for section in own)
+    (row,) = (line for line in text.split("\n") if line.startswith(f"| {claim} |"))
+    assert any("{cite}" in part for part in [row, *own])

@@ -18,6 +18,7 @@ MODULES = {
     "3": "multi_head_attention",
     "4.1": "image_to_sequence",
     "4.2": "model_structure",
+    "4.3": "class_token",
 }
 
 

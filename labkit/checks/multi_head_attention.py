@@ -409,6 +409,18 @@ def scaled_by_model_width(
     return F.linear(joined, out_weight, out_bias)
 
 
+def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You do not divide the scores by √(D/h), or your function of exercise 3.1, which
+    you may be calling, does not."""
+
+    def attention(query, key, value, keep):
+        return attend(query, key, value, keep, 1.0)
+
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    return F.linear(joined, out_weight, out_bias)
+
+
 def not_projected_out(
     x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
 ):
@@ -530,6 +542,7 @@ class MultiHead(Exercise):
         heads_merged_wrongly,
         heads_viewed_both_ways,
         scaled_by_model_width,
+        heads_unscaled,
         not_projected_out,
         out_bias_forgotten,
         in_bias_forgotten,
@@ -720,6 +733,24 @@ def module_with_one_head(attention):
 
 
 @mistake(of="from_torch")
+def module_unscaled(attention):
+    """Your module does not divide the scores by √(D/h), or your function of exercise
+    3.1, which you may be calling, does not."""
+
+    class Wrong(RightModule):
+        def forward(self, x, keep=None):
+            def unscaled(query, key, value, keep):
+                return attend(query, key, value, keep, 1.0)
+
+            parts = self.parts(x)
+            return self.proj(
+                multi_head(x, parts, self.num_heads, keep, attention=unscaled)
+            )
+
+    return converted(attention, Wrong)
+
+
+@mistake(of="from_torch")
 def module_reads_heads_first(attention):
     """Your module reads qkv head by head, but the weights of nn.MultiheadAttention are
     all queries, then all keys, then all values. Reorder them in from_torch, or split
@@ -775,6 +806,7 @@ class MultiHeadModule(Exercise):
         module_inverts_keep,
         module_without_projection,
         module_with_one_head,
+        module_unscaled,
         module_reads_heads_first,
         module_views_heads,
         module_merges_wrongly,

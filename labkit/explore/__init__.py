@@ -11,12 +11,14 @@ the texts remain, readable one after the other.
 """
 
 from labkit.explore.attention import attention_explorer
+from labkit.explore.attention_map import attention_map
 from labkit.explore.axes import which_axes
 from labkit.explore.costs import cost_explorer
 from labkit.explore.sequence import sequence_explorer
 
 __all__ = [
     "attention_explorer",
+    "attention_map",
     "cost_explorer",
     "sequence_explorer",
     "which_axes",
