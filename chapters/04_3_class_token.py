@@ -968,7 +968,7 @@ mistakes = (100 - new_writers) / (100 - random_split)
 print("new writers: more than twice as many mistakes:", mistakes > 2)
 
 # %% tags=["hide-input"]
-#| name: fig-training
+#| name: fig-digits-training
 #| caption: Test accuracy while the ViT learns; two runs for each split, mean and
 #|   standard deviation.
 #| alt: Two rising curves. On the random split above 97 per cent from epoch 10 on, near

@@ -236,3 +236,12 @@ def test_every_claim_has_its_verdict_its_experiment_and_a_reference(chapter, num
     assert own and all("<code>" in section for section in own)
     (row,) = (line for line in text.split("\n") if line.startswith(f"| {claim} |"))
     assert any("{cite}" in part for part in [row, *own])
+
+
+def test_figures_have_names_of_their_own():
+    names = [
+        name
+        for source in SOURCES
+        for name in re.findall(r"^#\| name: (\S+)", source.read_text("utf-8"), re.M)
+    ]
+    assert sorted(set(names)) == sorted(names)
