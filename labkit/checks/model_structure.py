@@ -564,20 +564,8 @@ class BlocksInAList(RightModel):
     """You keep the blocks in a Python list: PyTorch does not see their parameters, so
     they are neither trained nor saved. Use nn.ModuleList or nn.Sequential."""
 
-    def __init__(
-        self,
-        image_size,
-        patch,
-        channels,
-        num_classes,
-        dim,
-        depth,
-        num_heads,
-        hidden_dim,
-    ):
-        super().__init__(
-            image_size, patch, channels, num_classes, dim, depth, num_heads, hidden_dim
-        )
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
         blocks = list(self.blocks)
         del self.blocks
         self.blocks = blocks
@@ -587,20 +575,8 @@ class OneBlockForAll(RightModel):
     """You registered one block and run it several times. Each of the layers has
     weights of its own."""
 
-    def __init__(
-        self,
-        image_size,
-        patch,
-        channels,
-        num_classes,
-        dim,
-        depth,
-        num_heads,
-        hidden_dim,
-    ):
-        super().__init__(
-            image_size, patch, channels, num_classes, dim, depth, num_heads, hidden_dim
-        )
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
         self.blocks = self.blocks[:1]
 
 
@@ -608,44 +584,21 @@ class ClassTokenNotAParameter(RightModel):
     """Your class_token is a plain tensor: it is neither trained nor saved, and stays
     behind when the model moves. Wrap it in nn.Parameter."""
 
-    def __init__(
-        self,
-        image_size,
-        patch,
-        channels,
-        num_classes,
-        dim,
-        depth,
-        num_heads,
-        hidden_dim,
-    ):
-        super().__init__(
-            image_size, patch, channels, num_classes, dim, depth, num_heads, hidden_dim
-        )
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        token = self.class_token.detach()
         del self.class_token
-        self.class_token = torch.zeros(1, 1, dim)
+        self.class_token = token
 
 
 class PositionsOfPatchesOnly(RightModel):
     """Your position_embeddings have a row for each patch and none for the [class]
     token: E_pos is (N + 1) × D."""
 
-    def __init__(
-        self,
-        image_size,
-        patch,
-        channels,
-        num_classes,
-        dim,
-        depth,
-        num_heads,
-        hidden_dim,
-    ):
-        super().__init__(
-            image_size, patch, channels, num_classes, dim, depth, num_heads, hidden_dim
-        )
-        rows = (image_size // patch) ** 2
-        self.position_embeddings = nn.Parameter(torch.randn(1, rows, dim))
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        rows = self.position_embeddings[:, 1:].detach()
+        self.position_embeddings = nn.Parameter(rows)
 
 
 class NoFinalNorm(RightModel):
