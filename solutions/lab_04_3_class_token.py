@@ -316,15 +316,16 @@ class Layer(nn.Module):
         self.heads, self.weights = heads, None
         self.norm1, self.norm2 = nn.LayerNorm(dim, 1e-6), nn.LayerNorm(dim, 1e-6)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.fc1, self.fc2 = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        up, down = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+        self.mlp = nn.Sequential(up, nn.GELU(), down)
 
     def forward(self, z):
         qkv = self.qkv(self.norm1(z)).unflatten(-1, (3, self.heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, h, T, d) each
         scores = query @ key.mT / math.sqrt(query.shape[-1])
-        self.weights = scores.softmax(dim=-1)  # (B, h, T, T)
+        self.weights = torch.softmax(scores, -1)  # (B, h, T, T)
         z = z + self.out((self.weights @ value).transpose(1, 2).flatten(2))
-        return z + self.fc2(F.gelu(self.fc1(self.norm2(z))))
+        return z + self.mlp(self.norm2(z))
 
 
 # %%
