@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import vit  # noqa: E402
 
 CHAPTER = vit.taught()
+B_16 = (224, 16, 3, 1000, 768, 12, 12, 3072)
 SIZE = (32, 8, 3, 7, 48, 3, 4, 96)  # image, patch, channels, classes, dim, L, h, hidden
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 TIMM_TO_OURS = {
@@ -77,11 +78,12 @@ def test_equals_torchvision(torchvision, dtype):
     assert_same(model, theirs, dtype)
 
 
-def test_equals_torchvision_at_full_size(torchvision):
+@DTYPES
+def test_equals_torchvision_at_full_size(torchvision, dtype):
     theirs = randomized(torchvision.models.vit_b_16(), 0.02)
-    model = ours((224, 16, 3, 1000, 768, 12, 12, 3072))
+    model = ours(B_16)
     CHAPTER["load_torchvision_weights"](model, theirs.state_dict())
-    assert_same(model, theirs, torch.float32, side=224)
+    assert_same(model, theirs, dtype, side=224)
 
 
 def test_the_made_up_weights_have_torchvisions_names_and_shapes(torchvision):
@@ -132,9 +134,8 @@ def test_old_names_load_and_wrong_ones_are_said():
 @DTYPES
 def test_equals_timm(torchvision, dtype):
     timm = pytest.importorskip("timm", reason="timm is not installed: see CONTRIBUTING")
-    name = "vit_base_patch16_224"
-    theirs = randomized(timm.create_model(name, num_classes=10, depth=2))
-    model = ours((224, 16, 3, 10, 768, 2, 12, 3072))
+    theirs = randomized(timm.create_model("vit_base_patch16_224"), 0.02)
+    model = ours(B_16)
     renamed = {}
     for key, value in theirs.state_dict().items():
         for other, own in TIMM_TO_OURS.items():
