@@ -147,7 +147,7 @@ $$
 
 Every $z$ has the shape $(B, N+1, D)$; $y$ has the shape $(B, D)$. A comment marks the
 line of code that *is* the equation. `MSA` is Chapter 3's attention, with the fused
-kernel:
+kernel where it pays, which for a few dozen tokens on a CPU it does not:
 """
 
 
@@ -164,7 +164,10 @@ class Attention(nn.Module):
         B, T, D = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.num_heads, D // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, h, T, D/h)
-        mixed = F.scaled_dot_product_attention(q, k, v)  # (B, h, T, D/h)
+        if x.is_cpu and T < 64:
+            mixed = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v)  # (B, h, T, D/h)
         return self.out(mixed.transpose(1, 2).reshape(B, T, D))
 
 
@@ -220,7 +223,26 @@ class VisionTransformer(nn.Module):
 
 # %% [markdown]
 r"""
-That is the whole model. The note's figure, step by step:
+That is the whole model. One of its layers, drawn:
+"""
+
+# %% tags=["hide-input"]
+#| name: fig-encoder-layer
+#| caption: One layer of the encoder. What enters runs through untouched; attention and
+#|   the MLP each read a normalized copy of it and add what they found.
+#| alt: Two block diagrams. The input splits; one branch passes through LN and then MSA
+#|   and is added to the untouched other branch. The second diagram is the same with the
+#|   MLP in place of MSA.
+fig, axes = plt.subplots(2, 1, figsize=(3.6, 3.2))
+plots.residual(axes[0], ["LN", "MSA", "+"], "equation (2): z' = MSA(LN(z)) + z")
+plots.residual(axes[1], ["LN", "MLP", "+"], "equation (3): z = MLP(LN(z')) + z'")
+small = VisionTransformer(48, 16, 3, 10, 64, depth=12, num_heads=4, hidden_dim=128)
+norms = sum(isinstance(part, nn.LayerNorm) for part in small.modules())
+plots.show(fig, f"layer norms in a model of 12 layers: {norms} = 2 · 12 + 1")
+
+# %% [markdown]
+r"""
+Now the note's figure, step by step:
 """
 
 # %%
