@@ -234,8 +234,8 @@ That is the whole model. One of its layers, drawn:
 #|   and is added to the untouched other branch. The second diagram is the same with the
 #|   MLP in place of MSA.
 fig, axes = plt.subplots(2, 1, figsize=(3.6, 3.2))
-plots.residual(axes[0], ["LN", "MSA", "+"], "equation (2): z' = MSA(LN(z)) + z")
-plots.residual(axes[1], ["LN", "MLP", "+"], "equation (3): z = MLP(LN(z')) + z'")
+plots.residual(axes[0], ["LN", "MSA", "+"], "equation (2)", ends=("z", "z'"))
+plots.residual(axes[1], ["LN", "MLP", "+"], "equation (3)", ends=("z'", "z"))
 small = VisionTransformer(48, 16, 3, 10, 64, depth=12, num_heads=4, hidden_dim=128)
 norms = sum(isinstance(part, nn.LayerNorm) for part in small.modules())
 plots.show(fig, f"layer norms in a model of 12 layers: {norms} = 2 · 12 + 1")

@@ -155,10 +155,13 @@ def ragged(ax: Axes, lengths: Sequence[int], highlight: Sequence[int] = ()) -> N
     ax.set_axis_off()
 
 
-def residual(ax: Axes, steps: Sequence[str], title: str = "") -> None:
+def residual(
+    ax: Axes, steps: Sequence[str], title: str = "", ends: Sequence[str] = "xy"
+) -> None:
     """Draw one residual block: boxes from left to right, "+" where the skip arrives.
 
     steps  labels in order, for example ["LN", "f", "+"]
+    ends   labels of what goes in and what comes out
     """
     arrow = {"arrowstyle": "-|>", "color": GREY, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
     centres = [0.9 + 1.0 * n for n in range(len(steps))]
@@ -180,8 +183,8 @@ def residual(ax: Axes, steps: Sequence[str], title: str = "") -> None:
         [0.25, 0.25, plus], [0, 0.9, 0.9], color=GREY, lw=1.4, solid_joinstyle="miter"
     )
     ax.annotate("", (plus, 0.22), (plus, 0.9), arrowprops=arrow)
-    ax.text(-0.08, 0, "x", ha="right", va="center")
-    ax.text(before + 0.5, 0, "y", ha="left", va="center")
+    ax.text(-0.08, 0, ends[0], ha="right", va="center")
+    ax.text(before + 0.5, 0, ends[1], ha="left", va="center")
     ax.set(xlim=(-0.3, before + 0.7), ylim=(-0.5, 1.1))
     ax.set_aspect("equal")
     ax.set_axis_off()
