@@ -32,6 +32,7 @@ from labkit.explore import drawing
 
 seed_everything(0)
 device = device()
+torch.set_num_threads(1)  # tensors this small: two threads would wait for each other
 
 # %% [markdown]
 r"""
