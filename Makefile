@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: install book test notebooks lab validate grade bench
+.PHONY: install book test notebooks lab validate robust grade bench
 
 install: .venv/installed
 
@@ -15,7 +15,7 @@ book: install  ## the rendered book
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going . && echo "The book is ready. Open $(CURDIR)/_build/html/index.html"
 
 test: install  ## every test, every stored output compared
-	$(BIN)/ruff check . && $(BIN)/pytest && $(BIN)/labkit validate
+	$(BIN)/ruff check . && $(BIN)/pytest -n 2 --dist loadgroup --durations 10 && $(BIN)/labkit validate
 
 notebooks: install  ## .ipynb from .py, only what changed
 	$(BIN)/labkit build
@@ -25,6 +25,9 @@ lab: install  ## your copies of the labs, in work/
 
 validate: install  ## on a GPU: make validate DEVICE=cuda
 	$(BIN)/labkit validate --device $(or $(DEVICE),cpu)
+
+robust: install  ## the outputs and the checks on stand-ins for other machines
+	$(BIN)/labkit validate --matrix
 
 grade: install  ## make grade DIR=my-course
 	$(BIN)/labkit grade $(or $(DIR),$(error say which course: make grade DIR=my-course))

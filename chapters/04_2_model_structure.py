@@ -171,6 +171,7 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(B, T, D))
 
 
+# %%
 class EncoderBlock(nn.Module):
     """One layer of the encoder, pre-norm: (B, T, D) to (B, T, D)."""
 
@@ -279,7 +280,7 @@ without position embeddings and with them?
 # %%
 seed_everything(0)
 exact = copy.deepcopy(model).double().requires_grad_(False)
-exact.class_token.normal_()
+exact.class_token.copy_(torch.randn(exact.class_token.shape))
 order = torch.randperm(9).to(device)
 
 
@@ -291,7 +292,7 @@ def encode_shuffled(net: VisionTransformer, patches: torch.Tensor) -> torch.Tens
 
 
 patches = patchify(photo.double(), 16)
-with_table = exact.position_embeddings.clone().normal_()
+with_table = torch.randn(exact.position_embeddings.shape).to(exact.class_token)
 for name, table in (("without", 0 * with_table), ("with", with_table)):
     exact.position_embeddings.copy_(table)
     y, shuffled = (encode_shuffled(exact, p) for p in (patches, patches[:, order]))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from labkit.grading import cli as grading
+from labkit.validate import VARIANTS
 
 
 def course_root() -> Path:
@@ -56,9 +57,15 @@ def lab(args: argparse.Namespace) -> int:
 
 def validate(args: argparse.Namespace) -> int:
     """Run chapters and solutions again and compare every stored output."""
+    from labkit.validate import devices
     from labkit.validate import validate as run
+    from labkit.validate.matrix import matrix
 
-    return run(course_root(), args.device, args.lab, args.perturb)
+    root = course_root()
+    if args.matrix:
+        return matrix(root, args.lab)
+    wanted = [args.device] if args.device or args.variant else devices()
+    return max(run(root, d, args.lab, args.variant, args.record) for d in wanted)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,9 +88,11 @@ def main(argv: list[str] | None = None) -> int:
     add("--no-browser", action="store_true", help="only copy")
 
     add = command(validate).add_argument
-    add("--device", choices=("cpu", "cuda"), help="default: cpu")
+    add("--device", choices=("cpu", "cuda"), help="default: what is there")
     add("--lab", action="append", default=[], metavar="PART", help="only names with it")
-    add("--perturb", action="store_true", help="with every matrix product slightly off")
+    add("--variant", choices=VARIANTS, help="on a stand-in for another machine")
+    add("--matrix", action="store_true", help="on all of them, the checks too")
+    add("--record", action="store_true", help="keep the result in tests/records/")
 
     grading.register(commands)
     args = parser.parse_args(argv)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+_set_num_threads = torch.set_num_threads
+
 
 def device() -> torch.device:
     """The device that notebooks and checks run on.
@@ -19,7 +21,7 @@ def device() -> torch.device:
     wanted = os.environ.get("LABKIT_DEVICE", "")
     found = "cuda" if torch.cuda.is_available() else "cpu"
     name = wanted or found
-    if name not in ("cpu", "cuda"):
+    if name not in ("cpu", "cuda", "elsewhere"):
         raise RuntimeError(f"LABKIT_DEVICE is {wanted!r}; use 'cpu' or 'cuda'.")
     if name == "cuda" and found == "cpu":
         raise RuntimeError(
@@ -28,9 +30,30 @@ def device() -> torch.device:
         )
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    return _test_modes(name) or torch.device(name)
+
+
+def _test_modes(name: str) -> torch.device | None:
+    """Stand-ins for other machines, which `labkit validate` switches on (VARIANTS).
+
+    LABKIT_THREADS   so many threads, whatever the notebook chooses
+    LABKIT_ONEDNN    "off": PyTorch's own matrix products and convolutions
+    LABKIT_PERTURB   other arithmetic
+    LABKIT_DEVICE    "elsewhere": the pretend device, which is then returned
+    """
+    if threads := os.environ.get("LABKIT_THREADS"):
+        _set_num_threads(int(threads))
+        torch.set_num_threads = lambda _: None
+    if os.environ.get("LABKIT_ONEDNN") == "off":
+        torch.backends.mkldnn.enabled = False
+    if name == "elsewhere":
+        from labkit.validate import elsewhere
+
+        if elsewhere.Elsewhere.active is None:
+            elsewhere.Elsewhere.active = elsewhere.Elsewhere().__enter__()
     if os.environ.get("LABKIT_PERTURB") and OtherArithmetic.active is None:
         OtherArithmetic.active = OtherArithmetic().__enter__()
-    return torch.device(name)
+    return elsewhere.DEVICE if name == "elsewhere" else None
 
 
 def seed_everything(seed: int = 0) -> torch.Generator:

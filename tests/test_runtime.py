@@ -1,5 +1,6 @@
 """Device, seeds, and the stand-in for another device's arithmetic."""
 
+import os
 import subprocess
 import sys
 
@@ -56,3 +57,22 @@ def test_other_arithmetic_is_slightly_off_forward_and_backward(dtype, size):
         error = ((a - b) / a).abs().max().item()
         assert 0 < error < 3 * size + torch.finfo(dtype).eps
     assert torch.equal(torch.get_rng_state(), state), "the notebook's random numbers"
+
+
+def test_a_variant_overrules_the_notebook():
+    """labkit.validate.VARIANTS: what the set-up cell then meets."""
+    cell = (
+        "import torch; from labkit import device; device = device();"
+        "torch.set_num_threads(1);"
+        "print(device.type, torch.get_num_threads(), torch.backends.mkldnn.enabled)"
+    )
+    variant = {
+        "LABKIT_THREADS": "2",
+        "LABKIT_ONEDNN": "off",
+        "LABKIT_DEVICE": "elsewhere",
+    }
+    command = [sys.executable, "-c", cell]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | variant
+    )
+    assert done.stdout.split() == ["lazy", "2", "False"], done.stderr

@@ -34,9 +34,19 @@ def runs(case: Case, record: dict, right: dict) -> str | None:
         where = f" Line: {error['line']}" if error["line"] else ""
         return (
             f"{_in(case)}, {error['stage']} raised "
-            f"{error['type']}: {error['message'].rstrip('.')}.{where}"
+            f"{error['type']}: {error['message'].rstrip('.')}.{where}{_device(error)}"
         )
     return None
+
+
+def _device(error: dict) -> str:
+    """The usual cause of tensors on two devices, which only a GPU shows."""
+    if "on the same device" not in error["message"]:
+        return ""
+    return (
+        " Usual cause: a tensor made here lies on the CPU; make it where the input "
+        "lies, device=x.device, or move it there, .to(x.device)."
+    )
 
 
 def _while_differentiating(error: dict) -> bool:
@@ -107,7 +117,10 @@ def dtype(case: Case, record: dict, right: dict) -> str | None:
     if "output" not in right:
         return None
     if not record["device"]:
-        return f"{_in(case)}, the output lies on another device than the input."
+        return (
+            f"{_in(case)}, the output lies on another device than the input. Usual "
+            "causes: .cpu(), or a tensor made without device=x.device."
+        )
     for got, wanted in _pairs(record["output"], right["output"]):
         if got.dtype != wanted.dtype and not _both_integers(got, wanted):
             return (

@@ -864,13 +864,14 @@ def convolution(weight, bias, patch, channels, kernel=None, **options):
 def fresh_convolution(weight, bias, patch, channels):
     """Your convolution has random weights: the given weight and bias were not copied
     into it."""
-    return nn.Conv2d(channels, len(weight), patch, stride=patch)
+    conv = nn.Conv2d(channels, len(weight), patch, stride=patch)
+    return conv.to(weight.device)
 
 
 def bias_not_copied(weight, bias, patch, channels):
     """Your convolution keeps the random bias that it was made with: copy the given
     one."""
-    conv = nn.Conv2d(channels, len(weight), patch, stride=patch)
+    conv = fresh_convolution(weight, bias, patch, channels)
     conv.weight = nn.Parameter(weight.unflatten(1, (channels, patch, patch)))
     return conv
 
@@ -878,7 +879,7 @@ def bias_not_copied(weight, bias, patch, channels):
 def weight_not_copied(weight, bias, patch, channels):
     """Your convolution has the given bias but keeps the random weight that it was made
     with."""
-    conv = nn.Conv2d(channels, len(weight), patch, stride=patch)
+    conv = fresh_convolution(weight, bias, patch, channels)
     conv.bias = nn.Parameter(bias)
     return conv
 
@@ -902,7 +903,7 @@ def stride_forgotten(weight, bias, patch, channels):
 def fresh_and_overlapping(weight, bias, patch, channels):
     """Your kernel moves by one pixel at a time, the default: pass stride=patch. Then
     copy the given weight and bias into the convolution, whose own are random."""
-    return nn.Conv2d(channels, len(weight), patch)
+    return nn.Conv2d(channels, len(weight), patch).to(weight.device)
 
 
 def padding_added(weight, bias, patch, channels):
@@ -962,7 +963,8 @@ def linear_returned(weight, bias, patch, channels):
 def channels_exchanged(weight, bias, patch, channels):
     """You exchanged the channels: nn.Conv2d takes the number of input channels first
     (C), then that of output channels (D, the rows of weight)."""
-    return nn.Conv2d(len(weight), channels, patch, stride=patch)
+    conv = nn.Conv2d(len(weight), channels, patch, stride=patch)
+    return conv.to(weight.device)
 
 
 def channels_divided_to_floats(weight, bias, patch, channels):
@@ -1029,7 +1031,7 @@ def sequence_returned(weight, bias, patch, channels):
             return super().forward(images).flatten(2).mT
 
     D = len(weight)
-    conv = Flattened(channels, D, patch, patch, dtype=weight.dtype)
+    conv = Flattened(channels, D, patch, patch, dtype=weight.dtype).to(weight.device)
     conv.load_state_dict(convolution(weight, bias, patch, channels).state_dict())
     return conv
 

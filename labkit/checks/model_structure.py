@@ -786,7 +786,7 @@ def the_blocks_do_their_part(cases: Cases, records: Records) -> str | None:
 
 
 def _model(case: Case) -> RightModel:
-    model = RightModel(**case.args).double()
+    model = RightModel(**case.args).to(case.inputs["images"].dtype)
     model.load_state_dict(case.state)
     return model
 

@@ -657,6 +657,7 @@ class NoProjectionBias(nn.Module):
 def converted(attention, kind=RightModule, copied=("qkv", "proj", "bias")):
     """A module of this kind with weights of an nn.MultiheadAttention."""
     module = kind(attention.embed_dim, attention.num_heads)
+    module = module.to(attention.in_proj_weight.device)
     theirs = {
         "qkv.weight": attention.in_proj_weight,
         "qkv.bias": attention.in_proj_bias,

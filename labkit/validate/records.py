@@ -1,0 +1,82 @@
+"""Records of complete runs: what was validated where, with which versions, and when.
+
+One JSON file for each kind of device, tests/records/cpu.json and cuda.json, written by
+`labkit validate --record` and never by hand. Every notebook stands in it with its
+digest, so that a record says itself when a notebook has changed since.
+"""
+
+import hashlib
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+FOLDER = Path("tests", "records")
+PACKAGES = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib", "nbval")
+
+
+def digest(notebook: Path) -> str:
+    """Of the file, outputs and all."""
+    return hashlib.sha256(notebook.read_bytes()).hexdigest()
+
+
+def write(root: Path, table) -> Path:
+    """Keep a complete run (labkit.validate.table.Table) as the record of its device."""
+    import torch
+
+    from labkit.runtime import device
+
+    kind = device().type
+    gpu = kind == "cuda"
+    versions = {"python": platform.python_version()}
+    versions |= {package: version(package) for package in PACKAGES}
+    notebooks = {
+        name: {
+            "verdict": table.verdict(name),
+            "cells": table.cells[name],
+            "seconds": round(table.seconds[name], 1),
+            "digest": digest(root / name),
+        }
+        for name in sorted(table.cells)
+    }
+    record = {
+        "device": torch.cuda.get_device_name() if gpu else _processor(),
+        "cuda": torch.version.cuda if gpu else None,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "versions": versions,
+        "notebooks": notebooks,
+    }
+    path = root / FOLDER / f"{kind}.json"
+    path.parent.mkdir(exist_ok=True, parents=True)
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(root: Path, kind: str) -> dict | None:
+    """The record of the kind of device, "cpu" or "cuda"; None if there is none."""
+    path = root / FOLDER / f"{kind}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def changed(root: Path, record: dict) -> list[str]:
+    """Notebooks that are not, or no longer, as the record saw them."""
+    seen = {name: entry["digest"] for name, entry in record["notebooks"].items()}
+    here = {
+        str(path.relative_to(root)): digest(path)
+        for folder in ("chapters", "solutions")
+        for path in root.glob(f"{folder}/*.ipynb")
+    }
+    return sorted(name for name in seen | here if seen.get(name) != here.get(name))
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,37 @@
+"""What the tests of all checks share."""
+
+from functools import cache
+
+import pytest
+
+import labkit
+from labkit.checks import exercise, probes
+
+labkit.device()  # switches on what LABKIT_… asks for: see labkit.validate.VARIANTS
+
+
+@pytest.fixture
+def remembered(monkeypatch):
+    """Every object is asked every question once, not again for each of its judges.
+
+    A record depends on nothing but the object, the case and the device: a probe seeds
+    the generators and copies the inputs for each case.
+    """
+    drawn, run = cache(exercise.Exercise.cases), probes.run
+    seen, kept = {}, []
+
+    def cases(self, seed=exercise.PUBLIC_SEED):
+        return list(drawn(self, seed))
+
+    def remember(probe, objects, cases, off_limits=(), device="cpu"):
+        records = []
+        for case in cases:
+            key = (id(objects[case.target]), id(case), tuple(off_limits), str(device))
+            if key not in seen:
+                kept.append((objects, case))  # else another could get its id
+                (seen[key],) = run(probe, objects, [case], off_limits, device)
+            records.append(seen[key])
+        return records
+
+    monkeypatch.setattr(exercise.Exercise, "cases", cases)
+    monkeypatch.setattr(probes, "run", remember)
