@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from labkit.grading import feedback
@@ -17,10 +17,9 @@ from labkit.grading.course import Course, CourseError, Submission, write
 from labkit.grading.crew import PAYS, Setup, cores, graded
 from labkit.grading.grade import engine
 from labkit.grading.gradebook import Writer
-from labkit.grading.judge import Judge
 from labkit.grading.summary import counted
 
-FORMAT = 1  # of a result file
+FORMAT = 2  # of a result file
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Options:
     workers    processes; by default all cores, if there is work enough for them
     scheduler  of a Dask cluster whose workers grade instead
     unsafe     run learners' code without a sandbox
+    group      a control group to limit submissions in, from labkit.grading.cgroup
+    device     "cpu" or "cuda", where learners' code computes
     """
 
     student: str | None = None
@@ -43,6 +44,14 @@ class Options:
     workers: int | None = None
     scheduler: str | None = None
     unsafe: bool = False
+    group: str = ""
+    device: str = "cpu"
+
+    @property
+    def terms(self) -> dict:
+        """Under what terms learners' code runs, as plain JSON."""
+        terms = {"sandbox": not self.unsafe, "control_groups": bool(self.group)}
+        return terms | {"device": self.device}
 
 
 def grade_lab(
@@ -53,29 +62,17 @@ def grade_lab(
 ) -> list[dict]:
     """Grade a lab's submissions; return all their results, old and new, without the
     feedback, which is in the files."""
-    seed = course.seed() if options.seed is None else options.seed
-    timeout = options.timeout or course.timeout
-    setup = Setup(course.master(lab), seed, timeout, options.unsafe, (course.root,))
-    judge = setup.judge()
+    setup = _setup(course, lab, options)
     students = course.students(lab, options.student)
-    results, todo = {}, []
     with Writer(course, lab) as writer:
         if not writer.released():
             raise CourseError(f"the gradebook has no {lab}; run labkit release first.")
-        recorded = writer.recorded()
-        for name in students:
-            mark = fingerprint(course.submission(lab, name), judge)
-            old = _stored(course, lab, name)
-            done = old.get("fingerprint") == mark and name in recorded
-            done = done and course.path("autograded", name, lab).exists()
-            if done and not options.force:
-                results[name] = _brief(old)
-            else:
-                todo.append(name)
+        done = [] if options.force else _done(course, setup, writer, students)
+        results = {name: _brief(result) for name, result in done}
         if results:
             say(f"{lab}: {len(results)} graded before and unchanged.")
-        if todo:
-            results |= _grade_all(course, setup, judge, writer, todo, options)
+        if todo := [name for name in students if name not in results]:
+            results |= _grade_all(course, setup, writer, todo, options)
     pages = feedback.stale(course, lab, students)
     if pages:
         say(f"{lab}: writing {counted(len(pages), 'feedback page')} …")
@@ -83,13 +80,38 @@ def grade_lab(
     return [results[name] for name in students]
 
 
+def _setup(course: Course, lab: str, options: Options) -> Setup:
+    return Setup(
+        course.master(lab),
+        course.seed() if options.seed is None else options.seed,
+        options.timeout or course.timeout,
+        options.unsafe,
+        hide=(course.root,),
+        group=options.group,
+        device=options.device,
+    )
+
+
+def _done(
+    course: Course, setup: Setup, writer: Writer, students: list[str]
+) -> Iterator[tuple[str, dict]]:
+    """The results, by student, that still hold and have reached the gradebook."""
+    lab, recorded = setup.master.lab, writer.recorded()
+    for name in students:
+        old = _stored(course, lab, name)
+        mark = fingerprint(course.submission(lab, name), setup)
+        written = course.path("autograded", name, lab).exists() and name in recorded
+        if written and old.get("fingerprint") == mark:
+            yield name, old
+
+
 def how_many(options: Options, tasks: int) -> int:
     """How many processes to use: starting one costs as much as some submissions."""
     return options.workers or (cores() if tasks >= PAYS else 1)
 
 
-def _grade_all(course, setup, judge, writer, todo, options) -> dict[str, dict]:
-    lab, results, progress = judge.master.lab, {}, Progress(len(todo))
+def _grade_all(course, setup, writer, todo, options) -> dict[str, dict]:
+    lab, results, progress = setup.master.lab, {}, Progress(len(todo))
     submissions = (course.submission(lab, student) for student in todo)
     workers = how_many(options, len(todo))
     for submission, result, notebook in graded(
@@ -101,7 +123,8 @@ def _grade_all(course, setup, judge, writer, todo, options) -> dict[str, dict]:
             "file": submission.file,
             **result,
             "notes": [*submission.notes, *result["notes"]],
-            "fingerprint": fingerprint(submission, judge),
+            "device": setup.device,
+            "fingerprint": fingerprint(submission, setup),
         }
         writer.record(submission, notebook)
         text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
@@ -113,16 +136,16 @@ def _grade_all(course, setup, judge, writer, todo, options) -> dict[str, dict]:
 
 def _brief(result: dict) -> dict:
     """A result without its long texts: a thousand of them fit in memory."""
-    kept = ("number", "title", "points", "score", "outcome", "misconception")
+    kept = "number title points score outcome misconception flags".split()
     exercises = [{name: e[name] for name in kept} for e in result["exercises"]]
     return result | {"exercises": exercises}
 
 
-def fingerprint(submission: Submission, judge: Judge) -> str:
+def fingerprint(submission: Submission, setup: Setup) -> str:
     """What a result depends on: as long as this is the same, the result holds."""
     handed_in = (submission.file, submission.timestamp, submission.reason)
-    ours = (judge.master.digest, judge.seed, judge.timeout, engine())
-    digest = hashlib.sha256(json.dumps([*handed_in, *ours]).encode())
+    lab = (setup.master.digest, setup.seed, setup.timeout, setup.device)
+    digest = hashlib.sha256(json.dumps([*handed_in, *lab, engine()]).encode())
     digest.update(submission.data)
     return digest.hexdigest()
 

@@ -9,9 +9,11 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+DEBUG = os.environ.get("LABKIT_DEBUG")  # show tracebacks too
 UNSAFE = "run learners' code without a sandbox"
 REFUSED = (
     "learners' code could not be shut in on this machine ({}). "
@@ -20,6 +22,14 @@ REFUSED = (
 WARNING = (
     "Learners' code runs without a sandbox and can do on this machine whatever you "
     "can: use one that you can afford to lose."
+)
+NO_GPU = (
+    "--device cuda: PyTorch sees no GPU here; usually the installed PyTorch is the "
+    "CPU build."
+)
+GPU_UNSAFE = (
+    "--device cuda: the sandbox lets no GPU in, so this needs --unsafe, and this "
+    "machine instead of a --scheduler."
 )
 
 
@@ -30,7 +40,7 @@ def register(commands) -> None:
     )
     command.add_argument("directory", type=Path, help="a new one, or one made before")
     command.add_argument("--lab", help="only this lab (its name or how it begins)")
-    command.set_defaults(run=_release)
+    command.set_defaults(run=_said(_release))
 
     command = commands.add_parser(
         "grade", help="grade a course directory's submissions, or one notebook"
@@ -52,15 +62,51 @@ def register(commands) -> None:
     command.add_argument(
         "--json", action="store_true", help="print the results as JSON, nothing else"
     )
+    command.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu"
+    )
     command.add_argument("--unsafe", action="store_true", help=UNSAFE)
-    command.set_defaults(run=_grade)
+    command.set_defaults(run=_said(_grade))
 
     command = commands.add_parser(
         "report", help="write a page on where the class stands, and a CSV file"
     )
     command.add_argument("directory", type=Path, help="the course directory")
     command.add_argument("--lab", help="only this lab (its name or how it begins)")
-    command.set_defaults(run=_report)
+    command.set_defaults(run=_said(_report))
+
+
+def _said(command: Callable[[argparse.Namespace], int]) -> Callable:
+    """A command that says in one sentence why it cannot do its work, and returns 2."""
+
+    def run(args: argparse.Namespace) -> int:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from labkit.grading.course import CourseError
+        from labkit.grading.judge import UnknownExercise
+        from labkit.grading.sandbox import Refused
+
+        try:
+            return command(args)
+        except (CourseError, UnknownExercise) as problem:
+            return _complain(problem)
+        except Refused as reason:
+            return _complain(REFUSED.format(reason))
+        except SQLAlchemyError as problem:
+            if DEBUG:
+                raise
+            first = str(problem).split("\n")[0]
+            return _complain(f"the gradebook cannot be used: {first}")
+        except OSError as problem:
+            if DEBUG:
+                raise
+            where = f"{problem.filename}: " if problem.filename else ""
+            return _complain(f"{where}{problem.strerror or problem}")
+        except KeyboardInterrupt:
+            _complain("stopped; the next run goes on where this one was.")
+            return 130
+
+    return run
 
 
 def _solutions() -> Path:
@@ -70,13 +116,9 @@ def _solutions() -> Path:
 
 
 def _release(args: argparse.Namespace) -> int:
-    from labkit.grading.course import CourseError
     from labkit.grading.release import release
 
-    try:
-        labs = release(args.directory, _solutions(), args.lab)
-    except CourseError as problem:
-        return _complain(problem)
+    labs = release(args.directory, _solutions(), args.lab)
     root, lab = args.directory, labs[0] if len(labs) == 1 else "LAB"
     print(f"Hand out       {root}/release/{lab}/{lab}.ipynb")
     print(f"collect into   {root}/submitted/STUDENT/{lab}/{lab}.ipynb")
@@ -85,13 +127,10 @@ def _release(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from labkit.grading.course import Course, CourseError
+    from labkit.grading.course import Course
     from labkit.grading.report import write_report
 
-    try:
-        page, table = write_report(Course(args.directory), args.lab)
-    except CourseError as problem:
-        return _complain(problem)
+    page, table = write_report(Course(args.directory), args.lab)
     print(f"Open {page}\nThe same as a table: {table}")
     return 0
 
@@ -101,33 +140,25 @@ def _grade(args: argparse.Namespace) -> int:
         return _complain("grading needs Linux; on Windows use WSL.")
     import torch
 
-    from labkit.grading.course import CourseError
-    from labkit.grading.judge import UnknownExercise
-    from labkit.grading.sandbox import Refused
-
     if args.timeout is not None and args.timeout <= 0:
         return _complain("--timeout is a number of seconds above 0.")
     if not args.path.exists():
         return _complain(f"{args.path} does not exist.")
     if args.workers is not None and args.workers < 1:
         return _complain("--workers is a number from 1 up.")
+    if args.device == "cuda":
+        if not torch.cuda.is_available():
+            return _complain(NO_GPU)
+        if args.scheduler or not args.unsafe:
+            return _complain(GPU_UNSAFE)
     if args.unsafe:
         print(WARNING, file=sys.stderr)
     torch.set_num_threads(1)  # the judge computes with small tensors
-    try:
-        grade = _grade_course if args.path.is_dir() else _grade_file
-        return grade(args)
-    except (CourseError, UnknownExercise) as problem:
-        return _complain(problem)
-    except Refused as reason:
-        return _complain(REFUSED.format(reason))
-    except KeyboardInterrupt:
-        _complain("stopped; the next run goes on where this one was.")
-        return 130
+    return _grade_course(args) if args.path.is_dir() else _grade_file(args)
 
 
 def _grade_course(args: argparse.Namespace) -> int:
-    from labkit.grading import summary
+    from labkit.grading import cgroup, summary
     from labkit.grading.batch import Options, grade_lab
     from labkit.grading.course import Course, CourseError
 
@@ -144,20 +175,24 @@ def _grade_course(args: argparse.Namespace) -> int:
         args.workers,
         args.scheduler,
         args.unsafe,
+        "" if args.scheduler else cgroup.claim(),
+        args.device,
     )
     say = (lambda _: None) if args.json else print
+    say(summary.opening(options.terms))
     graded = {}
     with course.lock():
         for lab in labs:
             graded[lab] = grade_lab(course, lab, options, say)
             say(summary.table(graded[lab]))
     if args.json:
-        print(json.dumps(summary.as_json(graded), indent=1, ensure_ascii=False))
+        said = summary.as_json(graded, options.terms)
+        print(json.dumps(said, indent=1, ensure_ascii=False))
     return int(any(r["status"] != "graded" for r in chain(*graded.values())))
 
 
 def _grade_file(args: argparse.Namespace) -> int:
-    from labkit.grading import summary
+    from labkit.grading import cgroup, summary
     from labkit.grading.grade import grade, refuse
     from labkit.grading.judge import Judge
     from labkit.grading.notebook import Unreadable, read_bytes
@@ -168,7 +203,14 @@ def _grade_file(args: argparse.Namespace) -> int:
     judge = Judge(master, seed, args.timeout or 30.0)
     try:
         data = read_bytes(args.path.absolute(), args.path.absolute().parent)
-        with Warm(master.own_cells, judge.timeout, args.unsafe) as warm:
+        group = cgroup.claim()
+        with Warm(
+            master.own_cells,
+            judge.timeout,
+            args.unsafe,
+            group=group,
+            device=args.device,
+        ) as warm:
             result, _ = grade(data, judge, warm)
     except Unreadable as reason:
         result, _ = refuse(str(reason), judge)

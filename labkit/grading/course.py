@@ -70,7 +70,11 @@ class Course:
 
     @cached_property
     def config(self) -> Config:
-        return PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
+        try:
+            return PyFileConfigLoader(CONFIG, path=str(self.root)).load_config()
+        except Exception as problem:  # it is a program, which may raise anything
+            why = f"{type(problem).__name__}: {problem}"
+            raise CourseError(f"{self.root / CONFIG} has a fault: {why}") from None
 
     @cached_property
     def directory(self) -> CourseDirectory:
@@ -103,7 +107,13 @@ class Course:
         path = self.root / "labkit.json"
         if not path.exists():
             write(path, json.dumps({"seed": secrets.randbits(31)}) + "\n", 0o600)
-        return int(json.loads(path.read_text())["seed"])
+        try:
+            return int(json.loads(path.read_text())["seed"])
+        except (ValueError, KeyError, TypeError):
+            raise CourseError(
+                f"{path} holds no seed; without the file a new one is drawn, and "
+                "everything graded again."
+            ) from None
 
     def labs(self, wanted: str | None = None) -> list[str]:
         """The labs in source/, or the one whose name is or begins with `wanted`."""
@@ -117,7 +127,14 @@ class Course:
         return found
 
     def master(self, lab: str) -> Master:
-        return Master.from_solution(self.path("source", ".", lab) / f"{lab}.ipynb")
+        path = self.path("source", ".", lab) / f"{lab}.ipynb"
+        try:
+            master = Master.from_solution(path)
+        except (ValueError, KeyError, AttributeError):
+            master = None
+        if not (master and master.questions):
+            raise CourseError(f"{path} is damaged; labkit release makes it again.")
+        return master
 
     def students(self, lab: str, wanted: str | None = None) -> list[str]:
         """Whoever has a folder for this lab in submitted/."""

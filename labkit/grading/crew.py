@@ -49,16 +49,20 @@ class Setup:
     timeout: float
     unsafe: bool = False
     hide: tuple[Path, ...] = ()
+    group: str = ""
+    device: str = "cpu"
 
     def judge(self) -> Judge:
         return Judge(self.master, self.seed, self.timeout)
 
     def warm(self) -> Warm:
-        return Warm(self.master.own_cells, self.timeout, self.unsafe, self.hide)
+        how = (self.timeout, self.unsafe, self.hide, self.group, self.device)
+        return Warm(self.master.own_cells, *how)
 
     @property
     def key(self) -> tuple:
-        return self.master.lab, self.master.digest, self.seed, self.timeout, self.unsafe
+        lab = self.master.lab, self.master.digest
+        return *lab, self.seed, self.timeout, self.unsafe, self.device
 
 
 def cores() -> int:

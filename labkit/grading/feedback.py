@@ -10,12 +10,16 @@ from sqlalchemy.exc import SAWarning
 
 from labkit.grading.course import Course, CourseError
 from labkit.grading.crew import pool
+from labkit.grading.page import Page
 
-PART = 25  # pages that one process writes in one go
+PART = 50  # pages that one process writes in one go
 
 
 class _Feedback(GenerateFeedback):
     """nbgrader's converter for given students, with one exporter for all of them."""
+
+    def _exporter_class_default(self):
+        return Page
 
     def __init__(self, course: Course, lab: str, students: list[str]):
         super().__init__(coursedir=course.directory, config=course.config, force=True)

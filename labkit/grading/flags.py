@@ -6,27 +6,31 @@ the tools that get around a probe.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from labkit.grading.notebook import syntax
 
+COMPUTED = "getattr()"  # of a name that the source does not spell out
 TOOLS = frozenset(
-    "_C __builtins__ __class__ __code__ __globals__ __import__ __subclasses__ "
-    "__torch_dispatch__ __torch_function__ _getframe builtins compile ctypes eval exec "
-    "gc get_ipython globals importlib inspect memfd_create mmap multiprocessing ops os "
-    "pickle pty resource setattr shutil signal socket subprocess sys threading "
+    "_C __builtins__ __class__ __code__ __dict__ __getattribute__ __globals__ "
+    "__import__ __subclasses__ __torch_dispatch__ __torch_function__ _getframe "
+    "attrgetter builtins compile cpp_extension ctypes eval exec fx gc get_ipython "
+    "globals importlib inspect jit memfd_create methodcaller mmap multiprocessing ops "
+    "os pickle pty resource setattr shutil signal socket subprocess sys threading vars "
     "probes plain grading".split()
-)
+) | {COMPUTED}
 
 
-def found(source: str, off_limits: Iterable[str], own: Iterable[str]) -> list[str]:
+def found(source: str, off_limits: Collection[str], own: Iterable[str]) -> list[str]:
     """Names in an answer's source that a person should look at, in order.
 
     off_limits  operations that the exercise asks to write out
     own         names that the learner defines, which may be called as operations are
     """
-    watched = (TOOLS | set(off_limits)) - set(own)
-    off = set(off_limits) | TOOLS
+    off = TOOLS | set(off_limits)
+    if not off_limits:  # nothing to be smuggled
+        off -= {COMPUTED}
+    watched = off - set(own)
     names = list(_reached(source))
     seen = [n for reached, n in names if n in (off if reached else watched)]
     return list(dict.fromkeys(seen))
@@ -43,6 +47,9 @@ def _reached(source: str) -> Iterator[tuple[bool, str]]:
         match node:
             case ast.Name():
                 yield False, node.id
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, name, *_]):
+                if not isinstance(name, ast.Constant):  # else its text is seen below
+                    yield True, COMPUTED
             case ast.Attribute():
                 yield True, node.attr
             case ast.Constant(value=str(text)) if len(text) < 40:

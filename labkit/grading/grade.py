@@ -40,7 +40,7 @@ def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.Noteboo
         if index in by_index
     }
     results = judge.verdicts(rebuilt, by_label)
-    notes = [*rebuilt.notes, *judge.flags(rebuilt), *_notes(results)]
+    notes = [*rebuilt.notes, *_notes(results)]
     digest = metadata.get("labkit", {})
     digest = digest.get("digest") if isinstance(digest, dict) else None
     if isinstance(digest, str) and digest != judge.master.digest:
@@ -63,6 +63,7 @@ def refuse(reason: str, judge: Judge) -> tuple[dict, nbformat.NotebookNode]:
             "outcome": "unreadable",
             "misconception": None,
             "verdicts": [],
+            "flags": [],
             "feedback": f"✗ {q.number}: {reason}",
         }
         for q in judge.master.questions
@@ -90,6 +91,8 @@ def _notes(results: list[dict]):
     for result in results:
         if note := result.pop("note", ""):
             yield f"{result['number']}: {note}"
+        if names := result["flags"]:
+            yield f"{result['number']}: the answer uses {', '.join(names)}; see why."
         if result["outcome"] in LOST:
             yield f"{result['number']}: {result['feedback'].partition(': ')[2]}"
 

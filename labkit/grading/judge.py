@@ -2,7 +2,6 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +42,7 @@ class Judge:
         except KeyError as unknown:
             raise UnknownExercise(f"{self.master.lab}: {unknown.args[0]}") from None
         self.cases = {n: private(e, self.seed) for n, e in self.exercises.items()}
+        self.right = {n: e.right(self.cases[n]) for n, e in self.exercises.items()}
         self.requests = {
             number: plain.dumps(
                 {
@@ -74,32 +74,33 @@ class Judge:
 
         outcomes   by grade id, of answer cells and checks
         """
-        results = [self.verdict(q, rebuilt, outcomes) for q in self.master.questions]
-        wrong = {
+        questions = self.master.questions
+        results = [self.verdict(q, rebuilt, outcomes) for q in questions]
+        lost = {
             name: result["number"]
             for result in results
             if result["outcome"] != "right"
             for name in self.exercises[result["number"]].names
         }
-        for question, result in zip(self.master.questions, results, strict=True):
-            if result["outcome"] in ("right", "blank"):
-                continue
-            for name in sorted(wrong.keys() & rebuilt.used_by(question)):
-                if wrong[name] != question.number:
-                    result["feedback"] += _sentence(
-                        f"This answer uses {name}, your answer to exercise "
-                        f"{wrong[name]}, which is not right: repair that first."
-                    )
+        for question, result in zip(questions, results, strict=True):
+            if result["outcome"] == "right":
+                self._flag(question, rebuilt, result)
+            elif result["outcome"] != "blank":
+                _name_causes(question, rebuilt, result, lost)
         return results
 
-    def flags(self, rebuilt: Rebuilt) -> Iterator[str]:
-        """Answers whose source a person should look at, a sentence each."""
+    def _flag(self, question: Question, rebuilt: Rebuilt, result: dict) -> None:
+        """Ask for a person's look where the source is not what the verdict suggests.
+        Learner and instructor read it; the points stay."""
         own = [name for e in self.exercises.values() for name in e.names]
-        for question in self.master.questions:
-            off_limits = self.exercises[question.number].off_limits
-            if names := flags.found(rebuilt.answer(question), off_limits, own):
-                number = question.number
-                yield f"{number}: the answer uses {', '.join(names[:5])}; see what for."
+        off_limits = self.exercises[question.number].off_limits
+        names = flags.found(rebuilt.answer(question), off_limits, own)[:5]
+        result["flags"] = names
+        if names:
+            result["feedback"] += _sentence(
+                "A person looks at this answer too, because of what it uses: "
+                f"{', '.join(names)}."
+            )
 
     def verdict(
         self, question: Question, rebuilt: Rebuilt, outcomes: dict[str, Outcome]
@@ -111,6 +112,7 @@ class Judge:
             "points": question.points,
             "misconception": None,
             "verdicts": [],
+            "flags": [],
         }
         result |= self._look(question, rebuilt, outcomes)
         right = result["outcome"] == "right"
@@ -141,7 +143,8 @@ class Judge:
             cases = self.cases[number]
             if not isinstance(records, list) or len(records) != len(cases):
                 raise ValueError("there are not as many records as cases")
-            report = self.exercises[number].judge(cases, records)
+            exercise = self.exercises[number]
+            report = exercise.judge(cases, records, self.right[number])
             if type(report.passed) is not bool:
                 raise ValueError("the verdict is neither yes nor no")
         except Exception as error:  # forged records, or a fault in the check
@@ -192,6 +195,19 @@ def _undefined(number: str, missing: list[str], answers: list[Outcome]) -> dict:
         said = re.sub(r"<[^>]*>, (?=line)", "", errors[0]["evalue"])  # IPython's file
         text += _sentence(f"The cell ended in {errors[0]['ename']}: {said}")
     return _failed("error" if errors else "undefined", text)
+
+
+def _name_causes(question, rebuilt: Rebuilt, result: dict, lost: dict) -> None:
+    """Say which answers that this one builds on are not right.
+
+    lost   the exercise of each name whose definition is not right
+    """
+    for name in sorted(lost.keys() & rebuilt.used_by(question)):
+        if lost[name] != question.number:
+            result["feedback"] += _sentence(
+                f"This answer uses {name}, your answer to exercise {lost[name]}, "
+                "which is not right: repair that first."
+            )
 
 
 def _helpers_named(feedback: str, helpers: set[str]) -> str:

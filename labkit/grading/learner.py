@@ -22,7 +22,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 
 import torch
@@ -108,7 +107,7 @@ def run_cell(shell: Shell, source: str) -> list[dict]:
     return outputs + ([shell.failure] if shell.failure else [])
 
 
-def ask(shell: Shell, request: dict) -> tuple[dict, bytes]:
+def ask(shell: Shell, request: dict, device: str) -> tuple[dict, bytes]:
     """Put a check's cases to the learner's objects; the records travel as bytes."""
     missing = [name for name in request["names"] if name not in shell.user_ns]
     if missing:
@@ -117,15 +116,20 @@ def ask(shell: Shell, request: dict) -> tuple[dict, bytes]:
     try:
         with redirect_stdout(CappedText()), redirect_stderr(CappedText()):
             records = probes.run(
-                request["probe"], objects, request["cases"], request["off_limits"]
+                request["probe"],
+                objects,
+                request["cases"],
+                request["off_limits"],
+                device,
             )
         return {}, plain.dumps(records)
     except BaseException as error:  # exit() in an answer, or what plain data cannot say
         return {"raised": f"{type(error).__name__}: {error}"[:1000]}, b""
 
 
-def serve(channel: socket.socket, shell: Shell) -> None:
+def serve(channel: socket.socket, shell: Shell, device: str) -> None:
     """In the child: answer the grader until it hangs up."""
+    os.environ["LABKIT_DEVICE"] = device
     own = channel.fileno()
     os.closerange(3, own)
     os.closerange(own + 1, 65536)
@@ -134,22 +138,7 @@ def serve(channel: socket.socket, shell: Shell) -> None:
         if "source" in header:
             wire.send(channel, {"outputs": run_cell(shell, header["source"])})
         else:
-            wire.send(channel, *ask(shell, plain.loads(body)))
-
-
-def start(plan: dict | None, folder: str, work: Callable[[], None]) -> int:
-    """Run work() in a child, in the sandbox of this plan; without a plan there is
-    none: the child can do all that the instructor can."""
-    if plan is not None:
-        return sandbox.spawn(plan, work)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            settle(folder)
-            work()
-        finally:
-            os._exit(0)
-    return pid
+            wire.send(channel, *ask(shell, plain.loads(body), device))
 
 
 def settle(folder: str) -> None:
@@ -194,55 +183,84 @@ def warm_up(cells: list[str]) -> Shell:
     return shell
 
 
+class Parent:
+    """The warm process: starts and ends children as the grader asks.
+
+    plan    of the sandbox; without one there is none: a child can do all that the
+            instructor can
+    device  where children compute
+    """
+
+    def __init__(
+        self, control: socket.socket, shell: Shell, plan: dict | None, device: str
+    ):
+        self.control, self.shell = control, shell
+        self.plan, self.device = plan, device
+        self.children: set[int] = set()
+
+    def obey(self) -> None:
+        """Do what the grader says until it hangs up, and then leave nothing behind."""
+        try:
+            wire.send(self.control, {"ready": os.getpid()})
+            while True:
+                order, _ = wire.receive(self.control)
+                if "end" in order:
+                    wire.send(self.control, {"status": self.end(order["end"])})
+                else:
+                    wire.send(self.control, {"pid": self.start(order["folder"])})
+        except (EOFError, ConnectionError):
+            for pid in tuple(self.children):
+                self.end(pid)
+            shutil.rmtree(os.getcwd(), ignore_errors=True)
+
+    def start(self, folder: str) -> int:
+        """Fork a child that serves the grader on the socket that comes with an order;
+        `folder` is its own where there is no sandbox."""
+        _, (descriptor,), _, _ = socket.recv_fds(self.control, 1, 1)
+        with socket.socket(fileno=descriptor) as channel:
+            if self.plan is not None:
+                pid = sandbox.spawn(
+                    self.plan, lambda: serve(channel, self.shell, self.device)
+                )
+            elif (pid := os.fork()) == 0:
+                try:
+                    settle(folder)
+                    serve(channel, self.shell, self.device)
+                finally:
+                    os._exit(0)
+        self.children.add(pid)
+        return pid
+
+    def end(self, pid: int) -> int | None:
+        """Kill a child with all it started; return how it ended (a negative signal)."""
+        if pid not in self.children:
+            return None
+        self.children.discard(pid)
+        done, status = os.waitpid(pid, os.WNOHANG)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            if not done:
+                os.kill(pid, signal.SIGKILL)
+        if not done:
+            _, status = os.waitpid(pid, 0)
+        if self.plan is not None:
+            sandbox.clear(self.plan, pid)
+        return os.waitstatus_to_exitcode(status)
+
+
 def main(control: socket.socket) -> None:
-    """Start and end children as the grader asks, until it hangs up or is killed."""
+    """Warm up, prove the sandbox, obey."""
     order, _ = wire.receive(control)
-    plan = order["plan"]
     shell = warm_up(order["cells"])
-    if plan is not None:
+    if order["plan"] is not None:
         try:
             sandbox.adopt()
-            trial.run(plan)
+            trial.run(order["plan"])
         except (sandbox.Refused, OSError) as reason:
             wire.send(control, {"refused": str(reason)})
             return
-    children: set[int] = set()
-    try:
-        wire.send(control, {"ready": os.getpid()})
-        while True:
-            order, _ = wire.receive(control)
-            wire.send(control, obey(order, control, plan, shell, children))
-    except (EOFError, ConnectionError):  # the grader is gone: leave nothing behind
-        for pid in children:
-            end(pid)
-        shutil.rmtree(os.getcwd(), ignore_errors=True)
-
-
-def obey(order: dict, control, plan, shell: Shell, children: set[int]) -> dict:
-    """Start a child or end one; return the answer to the grader."""
-    if "end" in order:
-        pid = order["end"]
-        status = end(pid) if pid in children else None
-        children.discard(pid)
-        return {"status": status}
-    _, (descriptor,), _, _ = socket.recv_fds(control, 1, 1)
-    with socket.socket(fileno=descriptor) as channel:
-        pid = start(plan, order["folder"], lambda: serve(channel, shell))
-    children.add(pid)
-    return {"pid": pid}
-
-
-def end(pid: int) -> int:
-    """Kill a child with all it started; return how it ended (a negative signal)."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        if not done:
-            os.kill(pid, signal.SIGKILL)
-    if not done:
-        done, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    Parent(control, shell, order["plan"], order["device"]).obey()
 
 
 if __name__ == "__main__":

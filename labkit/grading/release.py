@@ -23,6 +23,9 @@ c.CourseDirectory.course_id = "layer_norm_to_vit"
 # Seconds that one cell may take, for labkit grade and for nbgrader autograde.
 c.Execute.timeout = 30
 
+# Feedback pages that load nothing from elsewhere.
+c.GenerateFeedback.exporter_class = "labkit.grading.page.Page"
+
 # nbgrader's own steps, but each stub carries the number of its exercise.
 c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.IncludeHeaderFooter",

@@ -9,6 +9,7 @@ import csv
 import inspect
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from html import escape
@@ -27,15 +28,16 @@ STYLE = """
   --line: #48515c; --bar: #7db3ee; --soft: #1e242b; --faint: #a5aeb8; } }
 body { margin: 0 auto; padding: 1.5rem; max-width: 62rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-h2 { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
+h2 { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1.5rem;
+  overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { font-weight: 600; } thead th { background: var(--soft); }
 td.n, th.n { text-align: right; white-space: nowrap; }
 .bar { display: block; height: .8rem; background: var(--bar); min-width: 1px; }
-.track { width: 40%; } .faint { color: var(--faint); }
+.track { width: 40%; min-width: 5rem; } .faint { color: var(--faint); }
 .wide { overflow-x: auto; }
 a { color: var(--bar); } a:focus-visible, .wide:focus-visible {
   outline: 3px solid var(--bar); outline-offset: 2px; }
@@ -74,14 +76,16 @@ def _csv(labs: dict[str, list[dict]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(
-        "lab student status exercise title points score outcome misconception".split()
+        "lab student status exercise title points score outcome misconception "
+        "flags".split()
     )
     for lab, results in labs.items():
         for result in results:
             for e in result["exercises"]:
                 cells = [lab, result["student"], result["status"], e["number"]]
                 cells += [e["title"], e["points"], e["score"], e["outcome"]]
-                writer.writerow(map(_harmless, [*cells, e["misconception"] or ""]))
+                cells += [e["misconception"] or "", " ".join(e.get("flags", ()))]
+                writer.writerow(map(_harmless, cells))
     return file.getvalue()
 
 
@@ -161,7 +165,7 @@ def _misconceptions(results: list[dict]) -> str:
     rows = [
         [
             escape(number),
-            f"<strong>{escape(name.replace('_', ' '))}</strong><br>"
+            f"<strong>{escape(_in_words(name))}</strong><br>"
             f"{escape(_explained(number, name))}",
             _number(len(students)),
             escape(", ".join(students)),
@@ -172,6 +176,11 @@ def _misconceptions(results: list[dict]) -> str:
     ]
     heads = ["Exercise", "Misconception", "#Learners", "In whose work"]
     return _table("Misconceptions, most frequent first", heads, rows)
+
+
+def _in_words(name: str) -> str:
+    """over_positions_too and OverPositionsToo, as one reads them."""
+    return re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _explained(number: str, name: str) -> str:
@@ -217,7 +226,7 @@ def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
         for row in rows
     ]
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{caption}"><table>'
+        f'<div class="wide" tabindex="0" role="group" aria-label="{caption}"><table>'
         f"<caption>{caption}</caption><thead><tr>{names}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )

@@ -14,7 +14,7 @@ from labkit.grading.sandbox import SCRATCH
 PACKAGE = Path(__file__).parents[1]
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
 PROBES = ("checks/probes.py", "checks/plain.py")
-PROGRAM = ("__init__.py", "learner.py", "sandbox.py", "trial.py", "wire.py")
+PROGRAM = ("__init__", "cgroup", "learner", "sandbox", "trial", "wire")
 SYSTEM = (
     "/usr",
     "/bin",
@@ -38,7 +38,7 @@ def furnish(home: Path) -> None:
     """Copy what notebooks import to library/, and lay out root/ with places to bind
     to. Nothing that knows a right answer is in either."""
     library, root = home / "library", home / "root"
-    for name in NOTEBOOKS_IMPORT + PROBES + tuple(f"grading/{n}" for n in PROGRAM):
+    for name in NOTEBOOKS_IMPORT + PROBES + tuple(f"grading/{n}.py" for n in PROGRAM):
         _copy(PACKAGE / name, library / "labkit" / name)
     stand_in = PACKAGE / "grading" / "learner_checks.py"
     _copy(stand_in, library / "labkit" / "checks" / "__init__.py")
@@ -55,11 +55,12 @@ def furnish(home: Path) -> None:
     Path(f"{root}/etc/passwd").write_text(passwd)
 
 
-def plan(home: Path, cpu: float, hide: tuple[Path, ...] = ()) -> dict:
+def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -> dict:
     """The plan of the sandbox for labkit.grading.sandbox.spawn.
 
-    cpu   seconds of computing that a submission may use altogether
-    hide  folders that nobody may see, besides this package and its answers
+    cpu    seconds of computing that a submission may use altogether
+    hide   folders that nobody may see, besides this package and its answers
+    group  from labkit.grading.cgroup.claim
     """
     binds = _binds(home)
     hidden = [str(path.resolve()) for path in (PACKAGE, *hide)]
@@ -68,6 +69,7 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = ()) -> dict:
         "binds": binds,
         "hidden": [h for h in hidden if any(_within(h, bound) for bound in binds)],
         "cpu": int(cpu) + 1,
+        "group": group,
         "secret": [str(PACKAGE / "checks" / "exercise.py"), str(home / "root")],
     }
 

@@ -80,6 +80,8 @@ class Warm:
     timeout  seconds for a cell, the longest that run() will be given
     unsafe   do without the sandbox
     hide     folders that no learner's process may see even where Python lies there
+    group    a control group to limit submissions in, from labkit.grading.cgroup
+    device   where learners' code runs; "cuda" needs unsafe
 
     Raises sandbox.Refused where there can be no sandbox, unless `unsafe`.
     """
@@ -90,9 +92,11 @@ class Warm:
         timeout: float = 60.0,
         unsafe: bool = False,
         hide: tuple[Path, ...] = (),
+        group: str = "",
+        device: str = "cpu",
     ):
         self.cells, self.timeout, self.unsafe = list(cells), timeout, unsafe
-        self.hide = hide
+        self.hide, self.group, self.device = hide, group, device
         self.prefix: list[str] = []  # a command that starts the process
         self.process: subprocess.Popen | None = None
 
@@ -217,9 +221,11 @@ class Warm:
         theirs.close()
         plan = None
         if not self.unsafe:
-            plan = room.plan(Path(self.home), 2 * REPLAYS * self.timeout, self.hide)
+            seconds = 2 * REPLAYS * self.timeout
+            plan = room.plan(Path(self.home), seconds, self.hide, self.group)
+        order = {"cells": self.cells, "plan": plan, "device": self.device}
         try:
-            wire.send(self.control, {"cells": self.cells, "plan": plan})
+            wire.send(self.control, order)
             said = self._answer()
         except (OSError, EOFError):
             said = {"refused": "its process ended; LABKIT_DEBUG=1 shows what it says"}
@@ -229,6 +235,12 @@ class Warm:
 
     def _environment(self) -> dict[str, str]:
         """A small environment: one thread, no display, nothing of the instructor's."""
+        gpu = {"CUDA_VISIBLE_DEVICES": ""}
+        if self.device == "cuda":
+            # So that asking for a GPU does not start CUDA, which no fork survives.
+            gpu = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+            names = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+            gpu |= {n: os.environ[n] for n in names if n in os.environ}
         return {
             "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
             "HOME": self.home,
@@ -237,8 +249,8 @@ class Warm:
             "OMP_NUM_THREADS": "1",
             "MPLBACKEND": "agg",
             "IPYTHONDIR": self.home,
-            "LABKIT_DEVICE": "cpu",
-            "CUDA_VISIBLE_DEVICES": "",
+            "LABKIT_DEVICE": "cpu",  # until the fork
+            **gpu,
         }
 
     def _stop(self) -> None:
@@ -298,7 +310,8 @@ def clean(outputs: object) -> Iterator[dict]:
                     shown["image/png"] = image
                 if isinstance(text, str):
                     shown["text/plain"] = text
-                yield {"output_type": "display_data", "data": shown, "metadata": {}}
+                about = {"image/png": {"alt": "What this cell drew."}}
+                yield {"output_type": "display_data", "data": shown, "metadata": about}
             case {
                 "output_type": "error",
                 "ename": str(name),

@@ -7,6 +7,7 @@ Root        read-only; holds Python, system libraries and an empty folder of 64 
 Limits      memory, CPU time, processes, open files, size of a file
 Rights      no capability, and none to be gained
 Calls       seccomp denies what the others would have to withstand
+Group       limits on all its processes together, where labkit.grading.cgroup has one
 
 Whatever cannot be set up raises, and then no learner's code runs. Only the standard
 library is used, because a forked copy of the warm process does all this.
@@ -20,6 +21,8 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
+
+from labkit.grading import cgroup
 
 MIB = 2**20
 MEMORY = 2048 * MIB  # beyond what the warm process has
@@ -155,6 +158,8 @@ def spawn(plan: dict, work: Callable[[], None]) -> int:
             pid = int(_expect(ours, None))
             os.waitpid(helper, 0)
             helper = 0
+            if plan["group"]:
+                cgroup.enter(plan["group"], pid, MEMORY, PROCESSES)
             ours.send(b"go")
             _expect(ours, b"ready")
         except (OSError, ValueError) as problem:
@@ -163,6 +168,12 @@ def spawn(plan: dict, work: Callable[[], None]) -> int:
                 os.waitpid(process, 0)
             raise Refused(str(problem)) from None
     return pid
+
+
+def clear(plan: dict, pid: int) -> None:
+    """Remove what spawn() made for a child that has ended."""
+    if plan["group"]:
+        cgroup.leave(plan["group"], pid)
 
 
 def _expect(channel: socket.socket, word: bytes | None) -> bytes:

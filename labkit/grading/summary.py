@@ -9,6 +9,15 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def opening(terms: dict) -> str:
+    """The first line of a run: under what terms it grades."""
+    if not terms["sandbox"]:
+        return f"Without a sandbox, on {terms['device']}."
+    if terms["control_groups"]:
+        return "In the sandbox, with a control group for each submission."
+    return "In the sandbox, without control groups: this process is lent none."
+
+
 def table(results: list[dict]) -> str:
     """A class's results in one lab: a line for each exercise, then what to look at."""
     if not results:
@@ -57,15 +66,16 @@ def single(result: dict) -> str:
     return _printable(lines)
 
 
-def as_json(graded: dict[str, list[dict]]) -> dict:
+def as_json(graded: dict[str, list[dict]], terms: dict) -> dict:
     """What labkit grade --json prints: for each lab its submissions, without the
-    feedback, which is in the files in results/."""
+    feedback, which is in the files in results/, and under what terms it graded."""
     kept = ("student", "status", "score", "max_score", "notes", "exercises")
     return {
         lab: {
             "submissions": [{name: r[name] for name in kept} for r in results],
             "graded": sum(r["status"] == "graded" for r in results),
             "not_graded": sum(r["status"] != "graded" for r in results),
+            **terms,
         }
         for lab, results in graded.items()
     }

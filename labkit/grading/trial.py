@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from labkit.grading import sandbox, wire
+from labkit.grading import cgroup, sandbox, wire
 
 
 def run(plan: dict) -> None:
@@ -35,6 +35,9 @@ def run(plan: dict) -> None:
         ours.close()
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        sandbox.clear(plan, pid)
+    if plan["group"]:
+        possible += cgroup.failures(plan["group"])
     if possible:
         raise sandbox.Refused(f"the self-test found: {'; '.join(possible)}")
 

@@ -6,12 +6,16 @@ import copy
 import inspect
 import json
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from labkit.cli import course_root
+from labkit.grading import cli
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.notebook import Master, grade_id
@@ -53,20 +57,51 @@ def sandboxed(master):
         process.__exit__()
 
 
+@contextlib.contextmanager
+def reachable():
+    """A temporary folder that other users reach too; pytest keeps its own closed."""
+    with tempfile.TemporaryDirectory(prefix="labkit-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.fixture
 def warm(sandboxed):
     return sandboxed
 
 
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """A course directory with lab 1 released; not to be changed."""
+    root = tmp_path_factory.mktemp("released") / "course"
+    assert cli.main(["release", str(root), "--lab", LAB]) == 0
+    return root
+
+
 @pytest.fixture
-def one_warm_process(warm, monkeypatch):
-    """Let all runs share the tests' warm process, whose start takes seconds."""
+def course(released, tmp_path):
+    """One's own."""
+    return shutil.copytree(released, tmp_path / "course")
+
+
+@contextlib.contextmanager
+def sharing(warm):
+    """Let all runs share one warm process, whose start takes seconds."""
     shared = contextlib.nullcontext(warm)
-    monkeypatch.setattr("labkit.grading.crew.Warm", lambda *_: shared)
-    monkeypatch.setattr("labkit.grading.run.Warm", lambda *_: shared)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labkit.grading.crew.Warm", lambda *_, **__: shared)
+        patch.setattr("labkit.grading.run.Warm", lambda *_, **__: shared)
+        yield
 
 
 @pytest.fixture
+def one_warm_process(warm):
+    with sharing(warm):
+        yield
+
+
+@pytest.fixture(scope="session")
 def hand_in(master, solution):
     """hand_in({"1.2": source}) is a right submission but for these answers.
 

@@ -43,7 +43,7 @@ class Workshop:
 
     master: object
     solution: object
-    target: str
+    target: str = ""
 
     def right(self, **answers: str) -> dict:
         """All answers right, but for code put behind some of them."""
@@ -561,11 +561,11 @@ for title, code in {
         "import torch\ntry: torch.zeros(3 << 28); print('REACHED')\n"
         "except RuntimeError: print('no')"
     ),
-    "150 forks": (
-        "import os, time\n"
+    "150 processes": (
+        "import os\n"
         "try:\n"
         "    for _ in range(150):\n"
-        f"        if os.fork() == 0: os.execvp('sleep', ['sleep', '{MARK}'])\n"
+        f"        os.posix_spawnp('sleep', ['sleep', '{MARK}'], {{}})\n"
         "    print('REACHED')\n"
         "except OSError: pass"
     ),

@@ -2,9 +2,10 @@
 
 import copy
 import csv
+import errno
 import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 
@@ -69,18 +71,6 @@ def gradebook(root):
 def scores(root):
     with gradebook(root) as book:
         return {s.student_id: s.score for s in book.assignment_submissions(LAB)}
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    root = tmp_path_factory.mktemp("released") / "course"
-    assert labkit("release", root, "--lab", LAB) == 0
-    return root
-
-
-@pytest.fixture
-def course(released, tmp_path):
-    return shutil.copytree(released, tmp_path / "course")
 
 
 # ----------------------------------------------------------------------------- release
@@ -167,6 +157,63 @@ def test_usage_errors(tmp_path, course, capsys):
     assert labkit("grade", course, "--timeout", "0") == 2
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("nbgrader_config.py", "c = (", "has a fault: SyntaxError"),
+        ("labkit.json", "{", "holds no seed"),
+        (f"source/{LAB}/{LAB}.ipynb", '{"cells": []}', "is damaged; labkit release"),
+        ("gradebook.db", "no database", "gradebook cannot be used"),
+        (
+            "nbgrader_config.py",
+            "c = get_config()\nc.CourseDirectory.db_url = "
+            "'postgresql+psycopg://nobody@localhost:1/none'",
+            "gradebook cannot be used",
+        ),
+        ("results", "a file", "File exists"),
+    ],
+)
+def test_what_is_wrong_with_a_course_is_said_in_a_sentence(
+    course, hand_in, capsys, file, text, said
+):
+    submit(course, "ada", hand_in())
+    (course / file).write_text(text)
+    assert labkit("grade", course) == 2
+    refusal = capsys.readouterr().err
+    assert said in refusal and refusal.count("\n") == 1
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_full_disk_is_said_and_the_run_taken_up(
+    course, hand_in, capsys, monkeypatch, master
+):
+    """Or one that cannot be written to, or a folder that another user owns."""
+    submit(course, "ada", hand_in())
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "results/ada.json")
+        patch.setattr(
+            "labkit.grading.batch.write", lambda *_: (_ for _ in ()).throw(full)
+        )
+        assert labkit("grade", course) == 2
+    assert capsys.readouterr().err == (
+        "labkit: results/ada.json: No space left on device\n"
+    )
+    assert labkit("grade", course) == 0
+    assert scores(course) == {"ada": master.max_score}
+
+
+def test_a_gpu_is_there_or_refused_before_anything_is_graded(
+    course, hand_in, capsys, monkeypatch
+):
+    submit(course, "ada", hand_in())
+    for there, said in ((False, "sees no GPU here"), (True, "needs --unsafe")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert labkit("grade", course, "--device", "cuda") == 2
+        refusal = capsys.readouterr().err
+        assert refusal.count("\n") == 1 and said in refusal
+    assert not (course / "results").exists()
+
+
 def test_one_grader_at_a_time(course, hand_in, capsys):
     submit(course, "ada", hand_in())
     with Course(course).lock():
@@ -211,6 +258,13 @@ def test_five_submissions_end_to_end(course, hand_in, master, all_but, capsys):
     assert "The file is no whole notebook" in page(course, "eva")
     seed = json.loads((course / "labkit.json").read_text())["seed"]
     assert str(seed) not in page(course, "cem")
+
+    # Nothing on the page comes from elsewhere; formulas are there without a script.
+    for student in expected:
+        assert not re.search(
+            r"<script|<link|<iframe|url\(http|src=.http", page(course, student)
+        )
+    assert page(course, "cem").count("<math") > 20
 
     _nbgrader_goes_on(course, expected)
 

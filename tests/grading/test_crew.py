@@ -12,7 +12,6 @@ import pytest
 from labkit.grading import cli
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.crew import Setup, graded
-from labkit.grading.release import release
 
 from .conftest import LAB, SEED, TIMEOUT
 
@@ -69,13 +68,11 @@ def test_two_processes_of_which_one_is_killed(setup, submissions, all_but):
 
 
 def test_a_cluster_of_which_one_worker_is_killed(
-    hand_in, tmp_path, all_but, capsys, submissions
+    course, hand_in, all_but, capsys, submissions
 ):
     distributed = pytest.importorskip("distributed")
-    root = tmp_path / "course"
-    release(root, cli._solutions(), LAB, say=lambda _: None)
     for one in submissions:
-        folder = root / "submitted" / one.student / LAB
+        folder = course / "submitted" / one.student / LAB
         folder.mkdir(parents=True)
         if one.data:
             (folder / one.file).write_bytes(one.data)
@@ -83,9 +80,9 @@ def test_a_cluster_of_which_one_worker_is_killed(
         n_workers=2, threads_per_worker=1, dashboard_address=None
     ) as cluster:
         workers = [worker.pid for worker in cluster.workers.values()]
-        kill(lambda: workers if list((root / "results").glob("*/*")) else [], 0)
+        kill(lambda: workers if list((course / "results").glob("*/*")) else [], 0)
         address = cluster.scheduler_address
-        assert cli.main(["grade", str(root), "--scheduler", address, "--json"]) == 1
+        assert cli.main(["grade", str(course), "--scheduler", address, "--json"]) == 1
     said = json.loads(capsys.readouterr().out)[LAB]
     found = {s["student"]: s["score"] for s in said["submissions"]}
     assert found == expected(all_but)

@@ -1,8 +1,12 @@
 """The catalogue of hostile.py, graded in one class with honest learners among them."""
 
+import fcntl
+import hashlib
 import json
 import os
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,31 +24,44 @@ OURS = ("results", "autograded", "feedback", "gradebook.db")
 
 
 @pytest.fixture(scope="module")
-def graded(tmp_path_factory, master, solution, sandboxed):
-    """The course after `labkit grade`, and what it was like before."""
-    root = tmp_path_factory.mktemp("class") / "course"
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
-    target = root / "submitted" / "ada" / LAB / f"{LAB}.ipynb"
-    workshop = Workshop(master, solution, str(target))
-    honest = dict.fromkeys(("ada", "hmm", "zoe"), workshop.right()) | {
-        "ben": workshop.wrong()
-    }
-    for student, notebook in honest.items():
-        hand_in(root, student, notebook)
-    for student, case in NAMES.items():
-        hand_in(root, student, case.make(workshop), case.name)
-    before = contents(root)
-    with pytest.MonkeyPatch.context() as patch:
-        some = [s for s, case in NAMES.items() if case.title in WITH_PAGES]
-        patch.setattr("labkit.grading.feedback.stale", lambda *_: some)
-        status = cli.main(["grade", str(root), "--timeout", "6", "--workers", "2"])
+def graded(tmp_path_factory, released, master, solution, sandboxed):
+    """The course after `labkit grade`, and what it was like before. Where several
+    processes run the tests (pytest-xdist), one grades and the others wait for it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    root, record = shared / "hostile" / "course", shared / "hostile.json"
+    with open(shared / "hostile.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record.exists():
+            shutil.copytree(released, root)
+            record.write_text(json.dumps(grade(root, Workshop(master, solution))))
     results = {
         path.stem: json.loads(path.read_text())
         for path in (root / "results" / LAB).glob("*.json")
     }
-    return SimpleNamespace(
-        root=root, status=status, before=before, results=results, honest=honest
-    )
+    status, before = json.loads(record.read_text())
+    return SimpleNamespace(root=root, status=status, before=before, results=results)
+
+
+HONEST = ("ada", "ben", "hmm", "zoe")  # of whom ben has nothing right
+
+
+def grade(root, workshop):
+    """Hand in everything and grade; the exit status, and what there was before."""
+    target = str(root / "submitted" / "ada" / LAB / f"{LAB}.ipynb")
+    workshop = replace(workshop, target=target)
+    for student in HONEST:
+        made = workshop.wrong() if student == "ben" else workshop.right()
+        hand_in(root, student, made)
+    for student, case in NAMES.items():
+        hand_in(root, student, case.make(workshop), case.name)
+    before = contents(root)
+    some = [s for s, case in NAMES.items() if case.title in WITH_PAGES]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labkit.grading.feedback.stale", lambda *_: some)
+        status = cli.main(["grade", str(root), "--timeout", "6", "--workers", "2"])
+    return status, before
 
 
 def hand_in(root, student, notebook, name=""):
@@ -55,9 +72,9 @@ def hand_in(root, student, notebook, name=""):
 
 
 def contents(root):
-    """Every file that is not the grader's own, with its bytes."""
+    """Every file that is not the grader's own, with a digest of its bytes."""
     return {
-        path: path.read_bytes()
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in root.rglob("*")
         if path.is_file() and path.relative_to(root).parts[0] not in OURS
     }
@@ -91,18 +108,15 @@ def outputs(graded, student):
 
 def test_the_others_are_graded_as_ever(graded, master):
     assert graded.status == 1  # some could not be read
-    for student in graded.honest:
+    for student in HONEST:
         deserved = 0 if student == "ben" else master.max_score
         assert graded.results[student]["score"] == deserved
         assert graded.results[student]["notes"] == []
-    assert len(graded.results) == len(NAMES) + len(graded.honest)
+    assert len(graded.results) == len(NAMES) + len(HONEST)
 
 
 def test_no_file_elsewhere_was_touched(graded):
-    after = contents(graded.root)
-    after.pop(graded.root / "labkit.json", None)
-    graded.before.pop(graded.root / "labkit.json", None)
-    assert after == graded.before
+    assert contents(graded.root) == graded.before
     for folder in ("/tmp", "/var/tmp", "/dev/shm", "/usr/lib", graded.root):
         assert not list(Path(folder).glob("labkit-was-here"))
     assert not list(graded.root.rglob("*.bomb"))

@@ -11,7 +11,7 @@ import pytest
 from labkit.grading import cli
 from labkit.grading.course import Course
 
-from .conftest import LAB
+from .conftest import LAB, reachable
 
 
 def programs() -> Path | None:
@@ -23,19 +23,22 @@ def programs() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """The address of an empty database."""
     if not programs():
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is not installed")
         pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("pg")
+    with reachable() as folder:
+        yield from serving(folder)
+
+
+def serving(folder):
+    """Start a server in this folder, yield its address, stop it."""
     user = []
     if os.geteuid() == 0:  # the server refuses to run as root
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         shutil.chown(folder, "postgres")
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(0o755)
     data = folder / "data"
 
     def pg(name, *arguments):

@@ -4,21 +4,26 @@ import csv
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from labkit.checks import find
 from labkit.grading import cli
 from labkit.grading.course import Course
+from labkit.grading.report import write_report
 
-from .conftest import LAB, planted
+from .conftest import LAB, planted, sharing
 
 
-@pytest.fixture
-def course(tmp_path, hand_in, master, one_warm_process):
-    root = tmp_path / "course"
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory, released, hand_in, master, sandboxed):
+    """Five have handed in lab 1, and one lab 2, in a file that is damaged."""
+    root = tmp_path_factory.mktemp("class") / "course"
+    shutil.copytree(released, root)
+    assert cli.main(["release", str(root), "--lab", "lab_02"]) == 0
     mistake = find("1.2").misconceptions[0]
     wrong = hand_in({"1.2": lambda right: f"{right}\n{planted(mistake, 'layer_norm')}"})
     work = {
@@ -32,14 +37,18 @@ def course(tmp_path, hand_in, master, one_warm_process):
         folder = root / "submitted" / student / LAB
         folder.mkdir(parents=True)
         (folder / f"{LAB}.ipynb").write_text(json.dumps(notebook))
-    assert cli.main(["grade", str(root), "--timeout", "3"]) == 0
+    folder = root / "submitted" / "ada" / "lab_02_feed_forward"
+    folder.mkdir(parents=True)
+    (folder / "lab_02_feed_forward.ipynb").write_text("{")
+    with sharing(sandboxed):
+        assert cli.main(["grade", str(root), "--timeout", "3"]) == 1
     return root
 
 
-def test_page_and_table(course, capsys):
-    assert cli.main(["report", str(course)]) == 0
+def test_page_and_table(graded, capsys):
+    assert cli.main(["report", str(graded)]) == 0
     assert "report.html" in capsys.readouterr().out
-    page = (course / "report.html").read_text()
+    page = (graded / "report.html").read_text()
     mistake = find("1.2").misconceptions[0]
 
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
@@ -53,15 +62,37 @@ def test_page_and_table(course, capsys):
     assert not re.search(r"https?:|<script|<link|<img|@import|url\(", page)
     assert "prefers-color-scheme: dark" in page
     assert "&lt;b&gt;eva" in page and "<b>" not in page
+    assert "1 submission, median 0 and mean 0.0 of 11 points; 1 not fully" in words
     assert 'lang="en"' in page and page.count("<h1>") == 1
     Closed().feed(page)
 
-    rows = list(csv.DictReader(io.StringIO((course / "report.csv").read_text())))
-    assert len(rows) == 5 * 7
+    rows = list(csv.DictReader(io.StringIO((graded / "report.csv").read_text())))
+    assert len(rows) == 5 * 7 + 7
     assert {row["student"] for row in rows} >= {"ada", "'=dee"}
     wrong = [row for row in rows if row["misconception"]]
     assert {row["exercise"] for row in wrong} == {"1.2", "1.3"}  # it calls the other
     assert sum(float(row["score"]) for row in rows if row["student"] == "ada") == 13
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_it(graded, browser, scheme, width):
+    """axe finds nothing, nothing is loaded, nothing is too wide for a phone."""
+    class_page = write_report(Course(graded))[0]
+    package = pytest.importorskip("axe_playwright_python")
+    page = browser.new_page(
+        color_scheme=scheme, viewport={"width": width, "height": 800}
+    )
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(class_page.as_uri())
+    page.evaluate((Path(package.__file__).parent / "axe.min.js").read_text("utf-8"))
+    found = page.evaluate("async () => (await axe.run({preload: false})).violations")
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found] == []
+    assert asked == [class_page.as_uri()] and said == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
 
 
 class Closed(HTMLParser):
@@ -79,10 +110,8 @@ class Closed(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_nothing_graded_is_said(tmp_path, capsys):
+def test_nothing_graded_is_said(course, tmp_path, capsys):
     assert cli.main(["report", str(tmp_path)]) == 2
-    root = tmp_path / "course"
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
-    assert cli.main(["report", str(root)]) == 2
+    assert cli.main(["report", str(course)]) == 2
     assert "run labkit grade first" in capsys.readouterr().err
-    assert Course(root).labs() == [LAB]
+    assert Course(course).labs() == [LAB]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading.run import Cell
+from labkit.grading.run import Cell, Warm
 
 
 @pytest.fixture
@@ -125,3 +125,15 @@ def test_the_instructors_environment_stays_outside(run):
     assert "SECRET_TOKEN" in os.environ  # set before the warm process started
     (a,) = run("import os\nprint(sorted(os.environ))")
     assert "SECRET_TOKEN" not in text(a)
+
+
+def test_a_gpu_is_first_touched_by_a_learners_own_process(monkeypatch):
+    """As far as that shows without one: the warm process computes on the CPU, with a
+    test for GPUs that starts nothing, and its children on the device asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    names = "LABKIT_DEVICE PYTORCH_NVML_BASED_CUDA_CHECK CUDA_VISIBLE_DEVICES".split()
+    before = f"import os; print([os.environ.get(name) for name in {names}])"
+    with Warm(unsafe=True, device="cuda") as warm:
+        assert warm._environment()["LABKIT_DEVICE"] == "cpu"
+        (a,) = warm.run([Cell(0, before)], timeout=10)
+    assert text(a) == "['cuda', '1', '1']\n"

@@ -12,7 +12,7 @@ import pytest
 import labkit
 from labkit.grading import cli, room, run, sandbox
 
-from .conftest import LAB
+from .conftest import LAB, reachable
 
 # Runs the self-test without PyTorch, after `spoil` has taken something away.
 TRIAL = """
@@ -41,12 +41,10 @@ sandbox._filter = _filter
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory, sandboxed):
-    home = tmp_path_factory.mktemp("home")
-    room.furnish(home)
-    for folder in (home, home.parent, home.parent.parent):
-        folder.chmod(0o755)  # for the ordinary user
-    return room.plan(home, 60)
+def plan(sandboxed):
+    with reachable() as home:
+        room.furnish(home)
+        yield room.plan(home, 60)
 
 
 def attempt(plan, spoil="", prefix=(), **environment):

@@ -1,0 +1,95 @@
+"""Right results from what the exercise asks to write out: a person is told."""
+
+import nbformat
+import pytest
+
+from labkit.checks import find
+from labkit.cli import course_root
+from labkit.grading import flags
+from labkit.grading.notebook import Master, grade_id
+
+from .test_course import labkit, page, result, scores, submit
+
+LABS = sorted((course_root() / "solutions").glob("*.ipynb"))
+HEAD = "def layer_norm(x, weight=None, bias=None, eps=1e-5):\n    import torch\n    "
+SHAPE = "x.shape[-1:], weight, bias, eps"
+DIRECT = f"return torch.nn.functional.layer_norm(x, {SHAPE})"
+UNSEEN = "with torch._C.DisableTorchFunction():\n        "  # by the probe
+SMUGGLED = {
+    "_C": f"{UNSEEN}{DIRECT}",
+    "getattr()": f"{UNSEEN}hidden = getattr(torch.nn.functional, 'layer' + '_norm')\n"
+    f"        return hidden(x, {SHAPE})",
+    "vars": f"{UNSEEN}named = vars(torch.nn.functional)\n"
+    f"        return named['layer' + '_norm'](x, {SHAPE})",
+    "jit": "source = 'def f(x, shape: list[int], weight: Optional[Tensor], bias: "
+    "Optional[Tensor], eps: float):\\n return torch.layer_norm(x, shape, weight, bias, "
+    f"eps)\\n'\n    return torch.jit.CompilationUnit(source).f(x, {SHAPE})",
+}
+
+
+@pytest.mark.parametrize("tool", SMUGGLED)
+def test_a_smuggled_operation_is_flagged(mark, hand_in, master, tool):
+    found = mark(hand_in({"1.2": HEAD + SMUGGLED[tool]}))
+    exercise = found.by_number["1.2"]
+    assert exercise["outcome"] == "right", exercise["feedback"]  # points stay
+    assert found.score == master.max_score
+    assert tool in exercise["flags"]
+    assert [n for n in found.notes if n.startswith("1.2: ") and tool in n]
+
+
+def test_a_direct_one_is_not_right(mark, hand_in):
+    exercise = mark(hand_in({"1.2": HEAD + DIRECT})).by_number["1.2"]
+    assert exercise["outcome"] == "wrong" and exercise["flags"] == []
+    (verdict,) = [v for v in exercise["verdicts"] if v["passed"] is False]
+    assert verdict["property"] == "written out" and "layer_norm" in verdict["message"]
+
+
+def test_result_page_and_report_say_so(
+    course, hand_in, master, capsys, one_warm_process
+):
+    root = course
+    submit(root, "ada", hand_in())
+    submit(root, "eve", hand_in({"1.2": HEAD + SMUGGLED["_C"]}))
+    assert labkit("grade", root) == 0
+    said = capsys.readouterr().out
+    assert "eve: 1.2: the answer uses layer_norm, _C; see why." in said
+    assert scores(root) == dict.fromkeys(("ada", "eve"), master.max_score)
+    flagged = {e["number"]: e["flags"] for e in result(root, "eve")["exercises"]}
+    assert flagged.pop("1.2") == ["layer_norm", "_C"]
+    assert not any(flagged.values())
+    assert not any(e["flags"] for e in result(root, "ada")["exercises"])
+    assert "A person looks at this answer too" in page(root, "eve")
+    assert "A person looks" not in page(root, "ada")
+    assert labkit("report", root) == 0
+    assert "layer_norm _C\n" in (root / "report.csv").read_text()
+    report = (root / "report.html").read_text()
+    assert "the answer uses layer_norm, _C; see why." in report
+
+
+@pytest.mark.parametrize("solution", LABS, ids=lambda path: path.stem)
+def test_honest_answers_are_not_flagged(solution):
+    cells = nbformat.read(solution, as_version=4).cells
+    sources = {grade_id(c, "solution"): c.source for c in cells}
+    questions = Master.from_solution(solution).questions
+    own = [name for q in questions for name in find(q.number).names]
+    for q in questions:
+        source = "\n".join(sources[name] for name in q.answers)
+        assert flags.found(source, find(q.number).off_limits, own) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("getattr(x, 'layer_norm')", ["layer_norm"]),
+        ("from torch import layer_norm as f", ["layer_norm"]),
+        ("layer_norm(x)", []),  # one's own
+        ("getattr(x, name)", ["getattr()"]),
+        ("getattr(x, 'shape')", []),
+        ("import torch.nn.functional as F; F.layer_norm", ["layer_norm"]),
+        ("what does not parse (", []),
+        ("%timeit 1", ["get_ipython"]),
+    ],
+)
+def test_names_in_the_source(source, names):
+    assert flags.found(source, ["layer_norm"], ["layer_norm"]) == names
+    assert "getattr()" not in flags.found(source, [], [])
