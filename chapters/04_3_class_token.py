@@ -174,15 +174,11 @@ def side_by_side(make, runs: int):
 def train(
     make, splits, rate=1e-2, steps=150, batch=32, smoothing=0.0, change=None, watch=None
 ):
-    """Train one network make() for each of the splits, side by side; return them.
-
-    `rate` is the learning rate, one for all or a tensor with one for each network.
-    """
+    """Train networks make() side by side, one for each split (and each rate)."""
     torch.manual_seed(0)
     nets, weights, run_all = side_by_side(make, len(splits))
     images, classes = (torch.stack([split[n] for split in splits]) for n in (0, 1))
     runs = torch.arange(len(nets))[:, None]
-    rate = torch.as_tensor(rate).expand(len(nets)).to(device)
     optimizer = torch.optim.AdamW(weights.values(), 1.0, (0.9, 0.99), fused=True)
     for step in range(steps):
         place = step % (images.shape[1] // batch)
@@ -197,7 +193,7 @@ def train(
         (len(nets) * loss).backward()  # each run gets the gradient of its own mean
         before = [w.detach().clone() for w in weights.values()]
         optimizer.step()  # at learning rate 1, of which each run takes its share
-        share = rate * warmup_cosine(step + 1, steps)
+        share = torch.as_tensor(rate).to(device) * warmup_cosine(step + 1, steps)
         for old, w in zip(before, weights.values(), strict=True):
             w.data = old.lerp(w.detach(), share.view(-1, *[1] * (w.ndim - 1)))
         if watch:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,15 @@ HEADING = re.compile(
     re.MULTILINE,
 )
 CHECK = re.compile(r'^check\("(?P<number>[\d.]+)", [\w, ]+\)$')
+# Colab has PyTorch and all else that a notebook needs, but not this package.
+COLAB = """\
+# In Colab only: fetch what comes with the course.
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("labkit"):
+    get_ipython().run_line_magic("pip", "install --quiet --no-deps git+{address}")
+"""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -205,6 +215,30 @@ def _name_cells(notebook: NotebookNode) -> None:
         cell.id = name
 
 
+# ------------------------------------------------------------- notebooks in the cloud
+
+
+def repository(root: Path) -> str | None:
+    """The public address of the course, `Repository` of pyproject.toml, if it has one.
+
+    It stands there and nowhere else; without it the course speaks of no address.
+    """
+    try:
+        project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    except FileNotFoundError:
+        return None
+    return project.get("urls", {}).get("Repository", "").removesuffix("/") or None
+
+
+def set_up_in_colab(notebook: NotebookNode, address: str) -> None:
+    """Begin a notebook with a cell that installs the course where Colab lacks it."""
+    source = COLAB.format(address=address).strip()
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["remove-cell"]})
+    first = next(n for n, c in enumerate(notebook.cells) if c.cell_type == "code")
+    notebook.cells.insert(first, cell)
+    _name_cells(notebook)
+
+
 # ------------------------------------------------------- labs: the answers taken out
 
 
@@ -293,6 +327,26 @@ def is_current(stored: Path, fresh: NotebookNode) -> bool:
     return executed and _essence(notebook) == _essence(fresh)
 
 
+def keep_outputs(stored: Path, fresh: NotebookNode) -> bool:
+    """Give a notebook the outputs stored for the same code; False if it is not.
+
+    A change of the text or of a caption then runs nothing.
+    """
+    if not stored.exists():
+        return False
+    old, new = (
+        [cell for cell in notebook.cells if cell.cell_type == "code"]
+        for notebook in (nbformat.read(stored, as_version=4), fresh)
+    )
+    if [c.source for c in old] != [c.source for c in new]:
+        return False
+    if not all(cell.execution_count for cell in old):
+        return False
+    for cell, before in zip(new, old, strict=True):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    return True
+
+
 def _text(notebook: NotebookNode) -> str:
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4) + "\n"
@@ -331,18 +385,23 @@ def build(
     overwriting a lab that somebody has worked in.
     """
     stale = []
+    address = repository(root)
     for source in only or sources(root):
         fresh = read_source(source)
+        if address:
+            set_up_in_colab(fresh, address)
         made = source.with_suffix(".ipynb")
         if force or not is_current(made, fresh):
             stale.append(f"{made.relative_to(root)} is not what {source.name} makes")
             if not check:
-                executed = nbformat.from_dict(json.loads(json.dumps(fresh)))
-                say(f"{made.relative_to(root)}: running {len(fresh.cells)} cells …")
-                start = time.perf_counter()
-                execute(executed, made)
-                _write(made, _text(executed))
-                say(f"  written after {time.perf_counter() - start:.0f} s")
+                finished = nbformat.from_dict(json.loads(json.dumps(fresh)))
+                if force or not keep_outputs(made, finished):
+                    say(f"{made.relative_to(root)}: running {len(fresh.cells)} cells …")
+                    start = time.perf_counter()
+                    execute(finished, made)
+                    say(f"  finished after {time.perf_counter() - start:.0f} s")
+                _write(made, _text(finished))
+                say(f"{made.relative_to(root)}: written")
         if source.parent.name == "solutions":
             stale += _build_lab(root, source, fresh, check, say)
     if only is None:

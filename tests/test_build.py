@@ -189,6 +189,23 @@ def test_a_notebook_that_was_not_executed_is_stale(course):
     path.write_text(kept)
 
 
+def test_a_new_text_runs_nothing_and_new_code_runs_all(course):
+    source, said = course / "solutions/lab_01.py", []
+    text, before = source.read_text(), bytes_of(course)
+    for change, runs in (
+        (("# Title", "# New"), 0),
+        (("answer = 41", "answer = 42"), 1),
+    ):
+        said.clear()
+        source.write_text(text.replace(*change))
+        build(course, say=said.append)
+        assert sum("running" in line for line in said) == runs, change
+        assert build(course, check=True) == []
+    source.write_text(text)
+    build(course, say=said.append)
+    assert bytes_of(course) == before
+
+
 @pytest.mark.parametrize("damage", ["an edit", "a new cell", "no mark", "no notebook"])
 def test_work_in_a_lab_is_never_overwritten(course, damage):
     lab, source = course / "labs/lab_01.ipynb", course / "solutions/lab_01.py"
