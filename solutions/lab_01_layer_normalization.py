@@ -52,6 +52,7 @@ Worked number: one channel with the four values 0, 0, 0, 4 has mean 1 and varian
 4 becomes $3 / \sqrt{3} \approx 1.732$.
 """
 
+
 # %% tags=["exercise"]
 def batch_norm(x, eps=1e-5):
     """Normalize each channel over all samples and positions (training mode).
@@ -100,6 +101,7 @@ $(A, B, T, C)$.
 Worked number: the token $[1, 0, 0, 0]$ has mean 0.25 and variance 0.1875, so its first
 channel becomes $0.75 / \sqrt{0.1875} \approx 1.732$.
 """
+
 
 # %% tags=["exercise"]
 def layer_norm(x, weight=None, bias=None, eps=1e-5):
@@ -160,6 +162,7 @@ call your `layer_norm`.
 
 Worked number: with 6 channels the module has $6 + 6 = 12$ trainable numbers.
 """
+
 
 # %% tags=["exercise"]
 class LayerNorm(nn.Module):
@@ -228,6 +231,7 @@ $h = \operatorname{mean}(h)$ and $\operatorname{mean}(h \cdot \hat{x}) = 0$, so 
 gradient of $x$ is 0.
 """
 
+
 # %% tags=["exercise"]
 def layer_norm_backward(grad_output, x, weight, eps=1e-5):
     """Gradients of layer norm, written out.
@@ -292,6 +296,7 @@ Worked number: lengths 2, 3, 4, 9 leave 4, 4, 3, 2, 1, 1, 1, 1, 1 samples alive.
 one is left, its variance is 0.
 """
 
+
 # %% tags=["exercise"]
 def position_statistics(x, lengths):
     """Statistics per position over the samples that still have a token there.
@@ -347,6 +352,7 @@ tensor: the caller still needs `x`.
 Worked number: with a sublayer that returns 0, pre-norm gives $x$ itself and post-norm
 gives $\operatorname{norm}(x)$.
 """
+
 
 # %% tags=["exercise"]
 def pre_norm(x, norm, sublayer):
@@ -410,6 +416,7 @@ $$
 There is no bias. Worked number: the token $[3, 4]$ has mean square 12.5 and becomes
 $[0.849, 1.131]$.
 """
+
 
 # %% tags=["exercise"]
 def rms_norm(x, weight=None, eps=1e-6):

@@ -47,6 +47,7 @@ Worked number: $\Phi(1) \approx 0.8413$, so $\operatorname{gelu}(1) \approx 0.84
 $\operatorname{gelu}(-1) \approx -0.1587$.
 """
 
+
 # %% tags=["exercise"]
 def gelu(x):
     """Weigh x by the standard normal distribution function.
@@ -86,6 +87,7 @@ The function should work for any number of axes before the last.
 Worked number: with $D = 1$, $H = 2$, $W_1 = (1, -1)^\top$, $W_2 = (1, 1)$, no bias and
 ReLU the network computes $|x|$.
 """
+
 
 # %% tags=["exercise"]
 def feed_forward(x, weight1, bias1, weight2, bias2, activation):
@@ -127,6 +129,7 @@ layer; it acts in training mode only.
 Worked number: `FeedForward(768, 3072)`, the size of ViT-B, has
 $2 \cdot 768 \cdot 3072 + 3072 + 768 = 4{,}722{,}432$ parameters.
 """
+
 
 # %% tags=["exercise"]
 class FeedForward(nn.Module):
@@ -175,6 +178,7 @@ Worked number: with $W_1 = 2$, $b_1 = 1$, $W_2 = 3$, $b_2 = 5$ (all widths 1) th
 map is $6 x + 8$.
 """
 
+
 # %% tags=["exercise"]
 def merge_linear(weight1, bias1, weight2, bias2):
     """The one linear map that two, without an activation between, amount to.
@@ -221,6 +225,7 @@ from the first token on, return 0.
 Worked number: a ViT-B block ($T = 197$, $D = 768$, $H = 3072$) spends 929,562,624 on
 the feed-forward network, and the crossover lies at 1,536 tokens.
 """
+
 
 # %% tags=["exercise"]
 def block_macs(tokens, dim, hidden_dim):
@@ -283,6 +288,7 @@ Write both. All arguments but `x` are callables that keep the shape.
 
 Worked number: if both sublayers return 0, both blocks return $x$.
 """
+
 
 # %% tags=["exercise"]
 def sequential_block(x, norm1, attention, norm2, feed_forward):
@@ -347,6 +353,7 @@ $$
 There are no biases; `F.silu` is allowed. Worked number: with all widths 1 and all
 weights 1, $x = 2$ gives $\operatorname{silu}(2) \cdot 2 \approx 3.523$.
 """
+
 
 # %% tags=["exercise"]
 def swiglu(x, weight_gate, weight_up, weight_down):

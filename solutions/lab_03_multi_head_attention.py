@@ -54,6 +54,7 @@ Worked number: the query $[1, 0]$ and the keys $[1, 0]$, $[0, 1]$ give the score
 $1/\sqrt2$ and 0, so the weights are 0.6698 and 0.3302.
 """
 
+
 # %% tags=["exercise"]
 def scaled_dot_product_attention(query, key, value, keep=None):
     """Mix the values by how well the queries match the keys.
@@ -99,6 +100,7 @@ wrong content, and so has the way back without its transposition.
 Worked number: the one token $[0, 1, 2, 3, 4, 5]$ split into 2 heads gives
 $[0, 1, 2]$ and $[3, 4, 5]$.
 """
+
 
 # %% tags=["exercise"]
 def split_heads(x, num_heads):
@@ -155,6 +157,7 @@ Worked number: with $T = 1$ a token can attend to itself only, so
 $y = V W_{\text{out}}^\top + b_{\text{out}}$, whatever the queries are.
 """
 
+
 # %% tags=["exercise"]
 def multi_head_attention(
     x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
@@ -209,6 +212,7 @@ write `from_torch`, which makes such a module with the weights of an
 Worked number: width 768 makes $4 \cdot 768^2 + 4 \cdot 768 = 2{,}362{,}368$ parameters,
 with 1 head as with 12.
 """
+
 
 # %% tags=["exercise"]
 class MultiHeadAttention(nn.Module):
@@ -273,6 +277,7 @@ Worked number: three tokens at 0, 1, 2, all attended alike, have mean distances 
 and 1, so the head's distance is $8/9 \approx 0.889$.
 """
 
+
 # %% tags=["exercise"]
 def attention_distance(weights, positions):
     """Mean distance between query and attended position, for each head.
@@ -314,6 +319,7 @@ key.
 Worked number: scores 0 and then $\ln 3$, in blocks of one, give $\ell = 1$, then
 $\ell = 1 \cdot e^{-\ln 3} + 1 = 4/3$: weights 1/4 and 3/4.
 """
+
 
 # %% tags=["exercise"]
 def online_softmax_attention(query, key, value, block_size):

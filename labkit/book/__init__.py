@@ -1,4 +1,4 @@
-"""The book's Sphinx extension: style, mathematics, verdicts, accessibility, launching.
+"""The book's Sphinx extension: style, formulas, verdicts, terms, handouts, launching.
 
 `_config.yml` names it; Jupyter Book does the rest. Nothing here is needed to do a lab.
 """
@@ -9,7 +9,16 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from labkit.book import icons, katex, launch, pages, verdicts
+from labkit.book import (
+    glossary,
+    handouts,
+    icons,
+    katex,
+    launch,
+    pages,
+    validated,
+    verdicts,
+)
 
 HERE = Path(__file__).parent
 
@@ -18,7 +27,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register every part of the extension; called by Sphinx."""
     app.connect("config-inited", _paths)
     app.add_css_file("course.css", priority=900)
-    for part in (icons, katex, launch, pages, verdicts):
+    parts = (glossary, handouts, icons, katex, launch, pages, validated, verdicts)
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

@@ -1,4 +1,8 @@
-"""Launch buttons, only where the checkout comes from a public host."""
+"""Launch buttons, only where they lead to something that runs.
+
+The checkout must come from a public host; for Colab, moreover, its address must be that
+in pyproject.toml, because the notebooks then fetch the course from there (`build.py`).
+"""
 
 import re
 import subprocess
@@ -6,6 +10,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+from labkit import build
 
 PUBLIC = re.compile(
     r"https://(?:[^@/]+@)?((github|gitlab)\.com/[^/]+/[^/]+?)(\.git)?/?"
@@ -24,12 +30,13 @@ def public_repository(folder: str | Path) -> str | None:
 
 
 def set_buttons(app: Sphinx, config: Config) -> None:
-    """Offer Binder, and Colab where it can open the repository."""
+    """Offer Binder, and Colab where it can open the notebooks and they can run."""
     repository = public_repository(app.srcdir)
     if repository is None:
         return
     buttons = {"binderhub_url": "https://mybinder.org"}
-    if "//github.com/" in repository:
+    named = build.repository(Path(app.srcdir)) == repository
+    if named and "//github.com/" in repository:
         buttons["colab_url"] = "https://colab.research.google.com"
     buttons["notebook_interface"] = "jupyterlab"
     config.html_theme_options |= {

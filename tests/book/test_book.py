@@ -2,15 +2,16 @@
 
 import json
 import re
-import subprocess
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
-from labkit.book.launch import public_repository
 from labkit.book.verdicts import HEADER, chapters, read_verdicts
+
+from .conftest import PAGES
 
 ROOT = Path(__file__).parents[2]
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src"}
@@ -27,10 +28,9 @@ def pages(book):
     }
 
 
-def test_every_page_of_the_contents_is_built(book):
-    toc = (ROOT / "_toc.yml").read_text("utf-8")
-    names = re.findall(r"^\W*(?:file|root): (\S+)", toc, re.M)
-    assert names and not [n for n in names if not (book / f"{n}.html").exists()]
+def test_every_page_of_the_contents_is_built_and_no_other(book, pages):
+    names = {str(path.relative_to(book).with_suffix("")) for path in pages}
+    assert sorted(names) == PAGES
 
 
 def test_nothing_is_loaded_from_elsewhere(book, pages):
@@ -54,7 +54,7 @@ def test_no_unused_script_is_loaded(pages):
 
 def test_every_page_has_a_description(pages):
     bare = [p.name for p, s in pages.items() if not s.select("meta[name=description]")]
-    assert set(bare) <= {"genindex.html", "search.html"}
+    assert bare == ["search.html"]
 
 
 def test_code_is_coloured_for_both_themes(book):
@@ -156,6 +156,92 @@ def test_a_malformed_verdict_table_stops_the_build(tmp_path, table, message):
         read_verdicts(notebook)
 
 
+LESSONS = [path.stem for path in chapters(ROOT) if read_verdicts(path)]
+
+
+@pytest.mark.parametrize("stem", LESSONS)
+def test_every_chapter_opens_and_ends_as_promised(book, pages, stem):
+    """First what you will be able to do and how long; last the verdicts and the lab."""
+    page, lab = pages[book / f"chapters/{stem}.html"], f"../labs/lab_{stem}.html"
+    opening = [page.article.h1, *page.article.h1.find_next_siblings(["p", "ul"])]
+    words = " ".join(" ".join(part.get_text() for part in opening).split())
+    assert re.search(r"You will .+ You need .+ Time (an hour|\d+ minutes)", words)
+    assert any(part.find("a", href=lab) for part in opening)
+    sections = page.article.select("section:has(> h2)")
+    titles = [section.h2.find(string=True) for section in sections]
+    assert titles.count("Verdicts") == 1 and titles[-1] == "Summary"
+    assert sections[titles.index("Verdicts")].select("table.verdicts")
+    assert sections[-1].find("a", href=lab)
+
+
+@pytest.mark.parametrize("stem", LESSONS)
+def test_every_lab_numbers_its_exercises_as_the_source_is(book, pages, stem):
+    """Section 4.1 has exercises 4.1.1, 4.1.2 …, and the page leads to its chapter."""
+    page = pages[book / f"labs/lab_{stem}.html"]
+    section = ".".join(str(int(part)) for part in re.findall(r"\d+", stem))
+    titles = [title.get_text() for title in page.article.select("h2")]
+    numbers = [re.match(r"Exercise ([\d.]+) —", title) for title in titles]
+    found = [number[1] for number in numbers if number]
+    assert found == [f"{section}.{n}" for n in range(1, len(found) + 1)] != []
+    assert len(page.article.select(f"a[href^='../chapters/{stem}.html']")) >= 1
+
+
+def test_figures_and_equations_are_numbered_within_their_chapter(book, pages):
+    """One after the other, and each with an anchor to refer to."""
+    counted = Counter()
+    for chapter in map(str, chapters(ROOT)):
+        article = pages[book / f"chapters/{Path(chapter).stem}.html"].article
+        if not article.h1.select_one(".section-number"):
+            continue
+        part = article.h1.select_one(".section-number").get_text().split(".")[0]
+        for figure in article.select("figure"):
+            counted[part] += 1
+            number = figure.select_one(".caption-number").get_text(strip=True)
+            assert number == f"Fig. {part}.{counted[part]}"
+            assert figure["id"].startswith("fig-") and figure.img["alt"]
+        for equation in article.select("div.math:has(.eqno)"):
+            assert equation["id"] and f"({part}." in equation.select_one(".eqno").text
+    assert sum(counted.values()) > 20
+
+
+def test_terms_lead_to_the_glossary_once_a_page(book, pages):
+    """Never in headings, captions, code or other links; each says what it means."""
+    glossary = pages[book / "chapters/glossary.html"]
+    linked = 0
+    for path, page in pages.items():
+        terms = page.select("a.term")
+        addresses = [term["href"] for term in terms]
+        assert len(set(addresses)) == len(addresses), path
+        for term in terms:
+            assert not term.find_parent(["h1", "h2", "h3", "pre", "figcaption", "code"])
+            entry = glossary.find(id=term["href"].partition("#")[2])
+            meaning = re.findall(r"[^\W\d_]{5,}", entry.find_next("dd").get_text())
+            words = re.findall(r"[^\W\d_]{5,}", term["title"])
+            assert words and set(words) <= set(meaning), term
+        linked += len(terms)
+    assert linked > 100
+
+
+def test_the_index_has_every_term_and_where_it_is_used(book, pages):
+    index = pages[book / "chapters/term_index.html"]
+    entries = {li.a.get_text(): li for li in index.select(".term-index > li")}
+    glossary = pages[book / "chapters/glossary.html"].select("dl.glossary > dt")
+    names = {dt.find(string=True) for dt in glossary}
+    assert names == {name for entry in entries for name in re.split(", (?!k|v)", entry)}
+    places = {a["href"] for li in entries.values() for a in li.select("a")[1:]}
+    uses = {
+        f"{path.parent.name}/{path.name}#{term['id']}"
+        for path, page in pages.items()
+        for term in page.select("a.term")
+    }
+    as_seen = {f"chapters/{p}".replace("chapters/../", "") for p in places}
+    assert as_seen == uses
+    links = {a["href"] for a in index.select(".bd-sidebar-primary a[href]")}
+    assert "glossary.html" in links  # and the index itself stands beside it
+    sidebar = pages[book / "chapters/glossary.html"].select(".bd-sidebar-primary a")
+    assert "term_index.html" in {a.get("href") for a in sidebar}
+
+
 def test_every_link_inside_the_book_leads_somewhere(pages):
     dead = []
     for path, soup in pages.items():
@@ -176,22 +262,3 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     links = [x for x in re.findall(r"\]\(([^)#]+)", readme) if not urlsplit(x).scheme]
     assert links and not [link for link in links if not (ROOT / link).exists()]
     assert len(readme.splitlines()) <= 60
-
-
-@pytest.mark.parametrize(
-    "remote, public",
-    [
-        ("https://github.com/someone/course.git", "https://github.com/someone/course"),
-        ("https://name:word@gitlab.com/one/course", "https://gitlab.com/one/course"),
-        ("https://git.internal/someone/course.git", None),
-        ("git@github.com:someone/course.git", None),
-        ("/srv/git/course.git", None),
-        (None, None),
-    ],
-)
-def test_launch_buttons_come_only_from_a_public_remote(tmp_path, remote, public):
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    if remote:
-        command = ["git", "-C", tmp_path, "remote", "add", "origin", remote]
-        subprocess.run(command, check=True)
-    assert public_repository(tmp_path) == public

@@ -92,19 +92,6 @@ def test_the_pad_says_how_to_use_it(html):
 BITMAP = """() => { const c = document.querySelector('.large');
   const d = c.getContext('2d').getImageData(0, 0, 256, 256).data;
   return Array.from({length: 65536}, (_, n) => d[4 * n + 3] > 127); }"""
-THEME = '<html lang="en" data-theme="{}"><title>t</title><body style="margin:12px">{}'
-
-
-@pytest.fixture
-def page(html, browser):
-    page = browser.new_page(viewport={"width": 360, "height": 700})
-    faults = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url))
-    page.set_content(THEME.format("dark", html))
-    yield page
-    assert faults == []
-    page.close()
 
 
 def text_of(page) -> str:
