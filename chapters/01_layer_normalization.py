@@ -260,9 +260,9 @@ explore.which_axes()
 # %% [markdown]
 r"""
 Layer norm, instance norm and "over T and C together" never leave the sample; only layer
-norm never leaves the token. The last block of the figure is a common slip: layer norm
-drawn, or coded, over $T$ *and* $C$ together. Its output has the right shape. So what is
-wrong with it?
+norm never leaves the token. The last block of [the figure](#fig-blocks) is a common
+slip: layer norm drawn, or coded, over $T$ *and* $C$ together. Its output has the right
+shape. So what is wrong with it?
 
 **Predict.** Add 10 to one number of the third word of one sentence. Which words come
 out different: that word only, other words of the sentence, other sentences?

@@ -429,7 +429,7 @@ nothing, as no linear map can. The activation was never the only non-linearity. 
 the strongest of the three here, and the only one made for the purpose: layer norm can
 only rescale a token as a whole, attention can only choose between tokens, while the
 feed-forward network can apply whatever function of a token's content it has learned, as
-the figure above shows.
+[the figure above](#fig-bends) shows.
 
 **Verdict on S2.1: holds with conditions.** The feed-forward network provides *a*
 non-linear transformation, token by token, and without its activation it is one matrix.
@@ -878,7 +878,7 @@ r"""
 
 But the claim is about *attention and* the feed-forward network. In the first
 Transformer and in the Vision Transformer the second reads what the first has written.
-The note's own equations for a ViT block say so:
+The note's own [equations for a ViT block](04_2_model_structure.ipynb#the-model) say so:
 
 $$
 z' = \operatorname{MSA}(\operatorname{LN}(z)) + z, \qquad

@@ -590,8 +590,8 @@ print(f"root mean square of y: {last:.2f}")
 
 # %% [markdown]
 r"""
-The stream grows with depth, and the head would have to know by how much. Equation (4)
-gives it the same scale at any depth.
+The stream grows with depth, and the head would have to know by how much. [Equation
+(4)](#the-model) gives it the same scale at any depth.
 
 ## S4.2.5 and S4.2.6 — The head reads the [class] token
 
@@ -655,7 +655,7 @@ print("E with its bias:", count(model.projection))
 # %% [markdown]
 r"""
 Flattening has nothing to learn and comes before; $E$ then maps $P^2C$ numbers to $D$.
-And published models add a bias to $x_pE$, which equation (1) leaves out.
+And published models add a bias to $x_pE$, which [equation (1)](#the-model) leaves out.
 
 **Verdict on S4.2.7: holds with conditions.** The letters mean what the note says, but
 $E$ projects; it does not flatten.

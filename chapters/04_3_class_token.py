@@ -335,9 +335,10 @@ r"""
 **Claim.** [class] is put at the front of the input sequence and processed in the
 encoder together with the patches.
 
-As a description of ViT this is right: index 0 of $z_0$, equation (1). Why the front?
-BERT has it there, and `x[:, 0]` finds it without knowing $N$. Does the *model* need it
-there? [Chapter 4.1](04_1_image_to_sequence.ipynb) found that an encoder reads a set.
+As a description of ViT this is right: index 0 of $z_0$, [equation
+(1)](04_2_model_structure.ipynb#the-model). Why the front? BERT has it there, and
+`x[:, 0]` finds it without knowing $N$. Does the *model* need it there? [Chapter
+4.1](04_1_image_to_sequence.ipynb) found that an encoder reads a set.
 
 **Predict.** Put the token last, behind the patches, in a network that was trained with
 it in front, and read it there. What happens to the scores? And if one forgets to read
@@ -801,8 +802,8 @@ token will do.
 
 The rest three runs cannot decide. Had we run one seed at one rate, we could have
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
-error bars can lead astray: in the figure above, [class] falls far behind at 0.03, but
-three runs also tell little about their own spread. Set `RUNS = 12` at the top, wait a
+error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
+at 0.03, but three runs also tell little about their own spread. Set `RUNS = 12` at the top, wait a
 few minutes, and [class] is back beside the mean; what comes out then is that attention
 pooling is a few points ahead of both.
 

@@ -24,8 +24,8 @@ device = device()
 
 # %% [markdown]
 r"""
-The figure follows the one in the note; read it from the bottom to the top. It has nine
-patches. A ViT-B/16, which looks at 224 × 224 pixels, has 196.
+[The figure](#fig-vit) follows the one in the note; read it from the bottom to the top.
+It has nine patches. A ViT-B/16, which looks at 224 × 224 pixels, has 196.
 """
 
 # %% tags=["hide-input"]
