@@ -803,9 +803,9 @@ token will do.
 The rest three runs cannot decide. Had we run one seed at one rate, we could have
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
 error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
-at 0.03, but three runs also tell little about their own spread. Set `RUNS = 12` at the top, wait a
-few minutes, and [class] is back beside the mean; what comes out then is that attention
-pooling is a few points ahead of both.
+at 0.03, but three runs also tell little about their own spread. Set `RUNS = 12` at the
+top, wait a few minutes, and [class] is back beside the mean; what comes out then is
+that attention pooling is a few points ahead of both.
 
 The paper had the same experience. Its authors first tried mean pooling, found it very
 poor, and then found that neither the missing token nor the pooling was to blame: it

@@ -198,7 +198,6 @@ def _reference(text: str, uri: str) -> nodes.reference:
 def _short(app: Sphinx, docname: str) -> str:
     """A lab's title up to its number, which stays on its line."""
     title = app.env.titles[docname].astext()
-    title = app.env.titles[docname].astext()
     return re.split(r"\s*[:—]", title)[0].replace(" ", "\N{NO-BREAK SPACE}")
 
 

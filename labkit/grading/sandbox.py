@@ -20,6 +20,7 @@ import resource
 import signal
 import socket
 import struct
+import tempfile
 from collections.abc import Callable
 
 from labkit.grading import cgroup
@@ -260,6 +261,7 @@ def confine(plan: dict, before: dict[str, str], size: int) -> None:
     os.setsid()
     os.chdir(SCRATCH)
     os.environ.update(HOME=SCRATCH, TMPDIR=SCRATCH, USER="learner")
+    tempfile.tempdir = None  # what a package found outside does not hold in here
     _limit(plan, size)
     _drop_capabilities()
     _prctl(PR_SET_NO_NEW_PRIVS, 1)

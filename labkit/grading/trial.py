@@ -137,12 +137,16 @@ def _folder_capped() -> bool:
 
 
 def _memory_capped() -> bool:
-    """Also memory that would be shared, which not every limit counts."""
-    for size in (sandbox.MEMORY + sandbox.MIB, 2**45):
+    """Also memory that would be shared, which not every limit counts.
+
+    An eighth more, since this process may have shrunk after its size was taken.
+    """
+    too_much = sandbox.MEMORY + sandbox.MEMORY // 8
+    for size in (too_much, 2**45):
         if not _denied(mmap.mmap, -1, size):
             return False
     try:
-        bytearray(sandbox.MEMORY + sandbox.MIB)
+        bytearray(too_much)
     except MemoryError:
         return True
     return False

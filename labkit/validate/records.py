@@ -17,8 +17,10 @@ PACKAGES = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib", "nbv
 
 
 def digest(notebook: Path) -> str:
-    """Of the file, outputs and all."""
-    return hashlib.sha256(notebook.read_bytes()).hexdigest()
+    """Of the code and its outputs: what a run proves. The text may change."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    run = [(c["source"], c["outputs"]) for c in cells if c["cell_type"] == "code"]
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
 
 
 def write(root: Path, table) -> Path:

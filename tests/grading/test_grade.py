@@ -6,10 +6,15 @@ import pytest
 
 from labkit.checks import find
 from labkit.checks import layer_normalization as lab
+from labkit.cli import course_root
+from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
-from labkit.grading.run import Outcome
+from labkit.grading.notebook import Master
+from labkit.grading.run import Outcome, Warm
 
-from .conftest import TIMEOUT, planted
+from .conftest import SEED, TIMEOUT, planted
+
+LABS = sorted(path.stem for path in (course_root() / "labs").glob("lab_*.ipynb"))
 
 
 def making(number, mistake):
@@ -30,6 +35,19 @@ def test_the_solution_gets_full_marks(mark, hand_in, master):
     assert {e["outcome"] for e in result.exercises} == {"right"}
     assert result.notes == []
     json.dumps(result.exercises)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_every_lab_is_graded_in_a_sandbox_of_its_own(name, sandboxed):
+    """What a lab's own cells import or cache must not get in the sandbox's way."""
+    solution = course_root() / "solutions" / f"{name}.ipynb"
+    master = Master.from_solution(solution)
+    judge = Judge(master, SEED, 60.0)
+    with Warm(master.own_cells) as warm:
+        right, _ = grade(solution.read_bytes(), judge, warm)
+        blank, _ = grade(json.dumps(master.notebook).encode(), judge, warm)
+    assert right["score"] == right["max_score"] == master.max_score > 0
+    assert (blank["status"], blank["score"]) == ("graded", 0)
 
 
 @pytest.mark.parametrize(
