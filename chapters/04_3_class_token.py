@@ -803,9 +803,9 @@ token will do.
 The rest three runs cannot decide. Had we run one seed at one rate, we could have
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
 error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
-at 0.03, but three runs also tell little about their own spread. Set `RUNS = 12` at the
-top, wait a few minutes, and [class] is back beside the mean; what comes out then is
-that attention pooling is a few points ahead of both.
+at 0.03 with a short bar, but three runs also tell little about their own spread. Set
+`RUNS = 12` where it is defined and wait a few minutes: that bar grows to several times
+its length.
 
 The paper had the same experience. Its authors first tried mean pooling, found it very
 poor, and then found that neither the missing token nor the pooling was to blame: it
@@ -835,8 +835,8 @@ classes it would have 150 million weights, more than the rest of ViT-B. That is 
 nobody does it, and why it wins here: on 8 × 8 pixels, where each patch has its place in
 a centred digit, throwing nothing away is affordable.
 
-**Verdict on S4.3.4: does not hold.** [class] and the mean cannot be told apart here,
-attention pooling is if anything ahead, and large-scale comparisons found all three
+**Verdict on S4.3.4: does not hold.** At the rate that suits them, [class], mean and
+attention pooling cannot be told apart here, and large-scale comparisons found all three
 similar, or the mean ahead. [class] is a good convention, not a better aggregation.
 """
 
@@ -998,8 +998,8 @@ plots.show(fig, text, kind="png")
 
 # %% [markdown]
 r"""
-99 %, with 23,000 parameters, in a few seconds for each of the four networks. On new
-writers the same recipe makes several times as many mistakes.
+99 %, in a few seconds for each of the four networks. On new writers the same recipe
+makes more than twice as many mistakes.
 
 Now the others. The support vector machine (SVC) is tuned by cross-validation on the
 training images only. A multilayer perceptron and a small convolutional network get the
@@ -1098,9 +1098,9 @@ plots.show(fig, "\n".join(texts), kind="png")
 r"""
 Said without flattery: the ViT is as good as a support vector machine, a method of the
 1990s that needs a fraction of a second; with or without jiggled copies, they differ by
-less than the error of the test. A convolutional network with a third of the
-parameters is at least as good on both tests. On new writers three neighbours, which
-learn nothing at all, do as well as the ViT. Only logistic regression is left behind.
+less than the error of the test. A small convolutional network is half a point behind on
+neither test. On new writers three neighbours, which learn nothing at all, do as well as
+the ViT. Only logistic regression is left behind.
 
 And the test matters more than the method: every one of them loses a point or more when
 *people* are held out instead of images. If one number of this chapter is worth

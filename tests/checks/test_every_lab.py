@@ -1,14 +1,20 @@
 """The checks are proven here: every known mistake is caught and named, in every lab."""
 
 import time
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 
 from labkit import checks
-from labkit.checks import CheckFailed, check, plain, probes, section_exercises
+from labkit.checks import CheckFailed, check, find, plain, probes, section_exercises
 
 EXERCISES = [e for section in checks.MODULES for e in section_exercises(section)]
+# What learners may write, for better or worse, stands in a module for each lab.
+LABS = [import_module(p.stem) for p in sorted(Path(__file__).parent.glob("test_lab_*"))]
+ALTERNATIVES = [one for lab in LABS for one in lab.ALTERNATIVES]
+IN_OTHER_WORDS = [one for lab in LABS for one in lab.IN_OTHER_WORDS]
 SEEDS = [
     checks.exercise.PUBLIC_SEED,
     pytest.param(1, marks=pytest.mark.more_seeds),
@@ -46,6 +52,25 @@ def test_the_reference_is_right(exercise, seed):
         ["written out"],
     )
     assert ("written out" in report.text()) == bool(exercise.off_limits)
+
+
+@pytest.mark.parametrize(
+    "number, answers",
+    [(number, answers) for number, *answers in ALTERNATIVES],
+    ids=[f"{number}-{answers[0].__name__}" for number, *answers in ALTERNATIVES],
+)
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_legitimate_alternatives_pass(number, answers, seed):
+    exercise = find(number)
+    report = exercise.examine(dict(zip(exercise.names, answers, strict=True)), seed)
+    assert report.passed, report.text()
+
+
+@pytest.mark.parametrize("number, answer, name", IN_OTHER_WORDS)
+def test_a_mistake_is_named_however_it_is_written(number, answer, name):
+    exercise = find(number)
+    report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
+    assert report.misconception == name, report.text()
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
