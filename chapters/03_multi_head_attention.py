@@ -97,8 +97,9 @@ not select.
 ## From one head to many
 
 Take $h$ such attentions side by side. Head $i$ has its own three matrices, which read
-the *whole* token of width $D$ and make queries, keys and values of width $d = D/h$. The
-$h$ results are put end to end and multiplied by one more matrix $W^O$:
+the *whole* token of width $D$ and make queries, keys and values of width $d = D/h$:
+$W_i^Q$, $W_i^K$ and $W_i^V$ are $D \times d$. The $h$ results are put end to end and
+multiplied by one more matrix $W^O$, $D \times D$:
 
 $$
 \operatorname{MSA}(x) = [\operatorname{head}_1, \dots, \operatorname{head}_h]\, W^O,
@@ -195,7 +196,7 @@ for name, out in ways.items():
 # %% [markdown]
 r"""
 The second way is the one to remember: *concatenate and multiply* is a **sum**,
-$\sum_i \operatorname{head}_i W^O_i$, each head with its own slice of $W^O$.
+$\sum_i \operatorname{head}_i W_i^O$, each head with its own $d$ rows of $W^O$.
 
 Two slips produce the same shape as the right answer, and no error: to split with `view`
 alone, without the transposition, and to forget the transposition on the way back.
@@ -298,14 +299,14 @@ Every token must report the numbers of four others: 4 and 1 places to the left, 
 places to the right. Queries and keys come from the positions only, values from the
 numbers; then $W^O$, and nothing else.
 
-A head gives a token one weighted sum of the twelve. $H$ heads give $H$ sums, which span
-at most $H$ directions in the space of the twelve tokens; the four wanted tokens are
+A head gives a token one weighted sum of the twelve. $h$ heads give $h$ sums, which span
+at most $h$ directions in the space of the twelve tokens; the four wanted tokens are
 four orthogonal directions of length 1. The lengths of four orthogonal directions,
-squared and projected on $H$ dimensions, sum to at most $H$. So of the variance at most
-the share $H/4$ can be explained:
+projected on $h$ dimensions and squared, sum to at most $h$. So of the variance at most
+the share $h/4$ can be explained:
 
 $$
-\text{mean squared error} \;\ge\; 1 - \frac{H}{4} \qquad (H \le 4).
+\text{mean squared error} \;\ge\; 1 - \frac{h}{4} \qquad (h \le 4).
 $$
 
 **Predict.** The error of 1, 2 and 4 heads, all with the same number of parameters?
@@ -383,7 +384,7 @@ for heads in (1, 2, 4):
     nets[heads] = net
     size = sum(p.numel() for p in net.parameters()) // 5
     print(
-        f"H = {heads}, {size} parameters: theory {1 - heads / 4:.2f}, "
+        f"h = {heads}, {size} parameters: theory {1 - heads / 4:.2f}, "
         f"measured {errors[heads].mean().item():.2f}"
     )
 
@@ -398,9 +399,9 @@ several things at once.
 
 Now almost the same task: two neighbours instead of four, and instead of four random
 numbers each token carries one of four *symbols*. After attention stands a small
-network, as in every Transformer block. **Predict.** One head, two neighbours: how often
-are both named correctly? Guessing one of the two gives $(1 + 1/4)/2 = 62.5\,\%$ of the
-answers.
+network, as in every Transformer block. **Predict.** One head, two neighbours: which
+share of the answers, two for each token, is right? To know one neighbour and guess the
+other gives $(1 + 1/4)/2 = 62.5\,\%$.
 """
 
 
@@ -444,10 +445,10 @@ for name, draw, loss_of, hidden in (
 # %% [markdown]
 r"""
 With symbols and a network, **one head is enough**. Look at what it learned: not equal
-weights but unequal ones. A mixture of two symbols with unequal
-weights is a *code*: 0.7 A + 0.3 B and 0.7 B + 0.3 A are different points, and a network
-can tell them apart. (Percentages to the nearest 10.) Random numbers allow no such code:
-for them the same network stays at the bound, here $1 - 1/2$.
+weights but unequal ones. A mixture of two symbols with unequal weights is a *code*:
+0.7 A + 0.3 B and 0.7 B + 0.3 A are different points, and a network can tell them apart.
+(Percentages to the nearest 10.) Random numbers allow no such code: for them the same
+network stays at the bound, here $1 - 1/2$.
 
 So the theorem is about numbers, and "one head cannot look at two places" is false for
 tokens from a finite set with a network behind. What several heads save is that code.
@@ -484,16 +485,17 @@ Time is another matter: more heads mean more $T \times T$ tables to write and to
 back. It is measured at the end of the chapter, with the other times.
 
 More heads are not always better, though. In Vaswani et al. 2017 {cite}`vaswani2017`
-(Table 3A, translation, equal cost) 1 head gives 24.9 BLEU, 4 give 25.5, 8 and 16 give
-25.8, and 32 give 25.4 again: with 32 heads each is only 16 wide. Nor are all heads
-needed: Voita et al. 2019 {cite}`voita2019` remove 38 of 48 encoder heads of a trained
-translation model (English to Russian) and lose 0.15 BLEU; Michel et al. 2019
-{cite}`michel2019` find layers that can be reduced to a single head at test time.
+(Table 3A, translation, equal cost; more BLEU is better) 1 head gives 24.9 BLEU, 4 give
+25.5, 8 and 16 give 25.8, and 32 give 25.4 again: with 32 heads each is only 16 wide.
+Nor are all heads needed: Voita et al. 2019 {cite}`voita2019` remove 38 of 48 encoder
+heads of a trained translation model (English to Russian) and lose 0.15 BLEU; Michel et
+al. 2019 {cite}`michel2019` find layers that can be reduced to a single head at test
+time.
 
-**Verdict on S3.1: holds with conditions.** The description is right; fusion is a sum,
-$\sum_i \operatorname{head}_i W_i^O$. Each head reads the whole token, not a slice of
-it. Several heads add look-ups, not parameters, and where a code can do their work they
-may not be needed.
+**Verdict on S3.1: holds.** It describes what happens, and can be made precise: fusion
+is a sum, $\sum_i \operatorname{head}_i W_i^O$, and each head reads the whole token, not
+a slice of it. What the claim leaves open is what this buys: look-ups, not parameters,
+and where a code can do their work several heads may not be needed.
 """
 
 # %% [markdown]
@@ -822,10 +824,9 @@ print(
 
 # %% [markdown]
 r"""
-PyTorch's fused kernel works like this. Is it faster? It saves memory traffic and has a
-price per call: on a CPU it tends to lose while $T$ is small and to win for long
-sequences. And more heads mean more tables at the same arithmetic. Your machine's
-answer:
+PyTorch's fused kernel works like this. Is it faster? It saves memory traffic, the more
+the longer the sequence; while $T$ is small either may win. And more heads mean more
+tables at the same arithmetic. Your machine's answer:
 """
 
 
@@ -852,7 +853,7 @@ r"""
 
 | Claim | What the source says | Verdict | Why |
 |---|---|---|---|
-| S3.1 | Several groups of parameters give several ways to distribute attention, fused at the end | holds with conditions | Fusion is a sum over heads, parameters do not grow with $h$. For random numbers the error is $1 - H/4$ for $H$ heads; for symbols with a network behind, one head suffices. Vaswani et al. 2017 {cite}`vaswani2017`: 24.9 BLEU with 1 head, 25.8 with 8, 25.4 with 32 |
+| S3.1 | Several groups of parameters give several ways to distribute attention, fused at the end | holds | Fusion is a sum over heads, parameters do not grow with $h$. What it buys depends: for random numbers the error is $1 - h/4$ for $h$ heads; for symbols with a network behind, one head suffices. Vaswani et al. 2017 {cite}`vaswani2017`: 24.9 BLEU with 1 head, 25.8 with 8, 25.4 with 32 |
 | S3.2 | It resembles multi-scale processing in computer vision | holds with conditions | An analogy: every head is global, none has a scale. Distances emerge where the task asks (ring) and do not on digits; in large models they do with enough data (Raghu et al. 2021 {cite}`raghu2021`) |
 """
 
@@ -866,7 +867,7 @@ r"""
 - Shapes prove nothing: two classic bugs keep them all.
 - $\sqrt d$ keeps entropy and gradient of the softmax independent of the width, at
   initialization.
-- With random numbers $H$ heads explain at most $H$ of four look-ups. With symbols a
+- With random numbers $h$ heads explain at most $h$ of four look-ups. With symbols a
   single head can hide two in a code.
 - Heads are not scales. They look near or far if training makes it worth while.
 - `True` means *keep* in one call and *ignore* in the other; a query without keys gives

@@ -146,8 +146,9 @@ for name, patches in ways.items():
 # %% [markdown]
 r"""
 The third way is how ViTs are written in practice, because the next step, a linear map
-of every patch to the width $D$, can be merged into it: instead of copying, the kernels
-hold the columns of the matrix $E \in \mathbb{R}^{P^2C \times D}$.
+of every patch to the width $D$ (the *patch embedding*), can be merged into it: instead
+of copying, the kernels hold the columns of the matrix
+$E \in \mathbb{R}^{P^2C \times D}$.
 """
 
 # %%
@@ -463,7 +464,7 @@ plots.show(fig, f"patches that stayed where they were: {stay} of 196", kind="pho
 r"""
 The encoder is *permutation equivariant*: reorder the tokens and you reorder the
 outputs. It reads neither a sequence nor a grid but a **set**. So unrolling is not what
-loses the second dimension. The Transformer never had the first: words need position
+loses the second dimension. An encoder never had the first: words need position
 embeddings as much as patches do.
 
 **Predict.** Add to every token a position embedding, a vector that belongs to its
@@ -646,8 +647,8 @@ squares, though, would meet strips.)
 **Verdict on S4.1.2: holds with conditions.** An image must be made into tokens, and
 their number grows with the square of the *side*; in pixels it grows linearly. The
 expensive part grows faster still, with the fourth power of the side, and is the reason
-for patches. And what a Transformer takes is not a sequence but a set; order, in one
-dimension or two, comes with the position embeddings.
+for patches. And what a Transformer encoder takes is not a sequence but a set; order, in
+one dimension or two, comes with the position embeddings.
 """
 
 # %% [markdown]
@@ -864,7 +865,7 @@ r"""
 | Claim | What the source says | Verdict | Why |
 |---|---|---|---|
 | S4.1.1 | The Transformer was a great success in NLP, so vision hopes to gain from it too | holds with conditions | It did, given data or a recipe: below ResNets on ImageNet alone, 88.55 % after 300 million images (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`), 83.1 % without them (Touvron et al. 2021 {cite}`touvron2021`). On 100 digits a tiny ViT is more than 10 points behind logistic regression |
-| S4.1.2 | A Transformer takes a one-dimensional sequence, an image is two-dimensional; unrolled, its length grows quadratically | holds with conditions | Quadratic in the side, linear in pixels; the attention matrix grows with the fourth power of the side. At 224 pixels one matrix takes 0.16 MB with patches of 16, 10 GB with pixels. And a Transformer takes a set: order comes from position embeddings |
+| S4.1.2 | A Transformer takes a one-dimensional sequence, an image is two-dimensional; unrolled, its length grows quadratically | holds with conditions | Quadratic in the side, linear in pixels; the attention matrix grows with the fourth power of the side. At 224 pixels one matrix takes 0.16 MB with patches of 16, 10 GB with pixels. And an encoder takes a set: order comes from position embeddings |
 """
 
 # %% [markdown]

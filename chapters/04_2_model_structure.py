@@ -324,7 +324,7 @@ row $n$ of a learned table $E_{\text{pos}}$ is added to token $n$.
 
 Digits, 8 × 8 pixels, patches of 2 × 2, two layers; four seeds. Four tables: none; the
 sines of Vaswani et al. 2017 {cite}`vaswani2017`, fixed; learned, starting as small as
-in the paper (standard deviation 0.02); learned, starting at 0.3.
+in the authors' code (standard deviation 0.02); learned, starting at 0.3.
 
 **Predict.** Put them in order.
 """
@@ -413,8 +413,9 @@ plots.show(fig, text, kind="png")
 r"""
 To have positions matters most. Of the tables, how large they *start* matters more here
 than whether they are learned: in a run this short a table that starts near zero is
-still being discovered. At the paper's scale that difference is gone (Dosovitskiy et al.
-2021 {cite}`dosovitskiy2021`, Table 8, ViT-B/16, ImageNet 5-shot linear accuracy):
+still being discovered. The paper compares no starts but kinds of positions, and there
+it hardly matters which, as long as there are any (Dosovitskiy et al. 2021
+{cite}`dosovitskiy2021`, Table 8, ViT-B/16, ImageNet 5-shot linear accuracy):
 
 | Positions | Accuracy, % |
 |---|---|
@@ -455,9 +456,10 @@ def torch_encoder(model: VisionTransformer, **changes) -> nn.TransformerEncoder:
     encoder = nn.TransformerEncoder(layer, depth, norm, enable_nested_tensor=False)
     encoder.to(model.class_token).norm.load_state_dict(model.norm.state_dict())
     for theirs, ours in zip(encoder.layers, model.blocks, strict=True):
-        theirs.self_attn.in_proj_weight.data = ours.attention.qkv.weight.data
-        theirs.self_attn.in_proj_bias.data = ours.attention.qkv.bias.data
-        theirs.self_attn.out_proj.load_state_dict(ours.attention.out.state_dict())
+        qkv, out = ours.attention.qkv.state_dict(), ours.attention.out.state_dict()
+        weights = {f"in_proj_{name}": value for name, value in qkv.items()}
+        weights |= {f"out_proj.{name}": value for name, value in out.items()}
+        theirs.self_attn.load_state_dict(weights)
         theirs.linear1.load_state_dict(ours.mlp[0].state_dict())
         theirs.linear2.load_state_dict(ours.mlp[2].state_dict())
         theirs.norm1.load_state_dict(ours.norm1.state_dict())
@@ -480,9 +482,8 @@ for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-11)):
 # %% [markdown]
 r"""
 Equal, to rounding. But "the Transformer encoder" is a family: each of the settings in
-`torch_encoder` differs from PyTorch's default, which follows the first Transformer.
-**Predict.** Which of these raises an error when it is left at its default, and which
-changes the result in silence?
+`torch_encoder` differs from PyTorch's default. **Predict.** Which of these four raises
+an error when it is left at its default, and which changes the result in silence?
 """
 
 # %%
@@ -502,8 +503,8 @@ with torch.no_grad():
 
 # %% [markdown]
 r"""
-All in silence. **Verdict on S4.2.4: holds with conditions.** It is not the encoder of
-2017: the norms stand before the sublayers, the activation is GELU, and one more norm
+All four in silence. **Verdict on S4.2.4: holds with conditions.** It is not the encoder
+of 2017: the norms stand before the sublayers, the activation is GELU, and one more norm
 follows the last layer.
 
 ### Take a part out
@@ -567,26 +568,22 @@ useless: the network is tiny, the learning rate gentle, the task easy; [Chapter
 1](01_layer_normalization.ipynb) shows what they do.
 
 The last norm does something that no accuracy shows. Pre-norm never normalizes the
-stream itself: every layer adds to it. **Predict.** How large is $z_\ell$ after 2, 8 and
-32 layers, compared with $y$?
+stream itself: every layer adds to it. **Predict.** How large is $z_\ell^0$ after 2, 8
+and 32 layers, before any training, compared with $y$?
 """
 
 # %%
 seed_everything(0)
 deep = VisionTransformer(48, 16, 3, 10, 64, 32, 4, 256).to(device)
-for parameter in deep.blocks.parameters():
-    if parameter.ndim == 2:  # as large as in a network that has learned something
-        parameter.data = (
-            torch.randn(parameter.shape).to(device) / parameter.shape[1] ** 0.5
-        )
 with torch.no_grad():
     z, sizes = deep.embed(photo), []
     for block in deep.blocks:
         z = block(z)
         sizes.append(z[:, 0].square().mean().sqrt().item())
     last = deep.norm(z[:, 0]).square().mean().sqrt().item()
-print(f"z_32 is over twice as large as z_2: {sizes[31] > 2 * sizes[1]}")
-print(f"root mean square of y: {last:.2f}")
+for layer in (2, 8, 32):
+    print(f"root mean square of z_{layer}: {sizes[layer - 1]:.1f}")
+print(f"root mean square of y: {last:.1f}")
 
 # %% [markdown]
 r"""
@@ -856,7 +853,7 @@ picture, all but row 0. That is an exercise in the lab.
 | S4.2.1 | Cut the image into 16 × 16 patches | holds with conditions | $P$ is a choice (14, 16, 32) and must divide the sides; 16 × 16 is the size of a patch, not their number (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 | S4.2.2 | Flatten each patch into a vector | holds with conditions | That gives $P^2C$ numbers; the learned $E$ makes $D$ of them. $P^2C = D$ in ViT-B/16 alone, by coincidence (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 | S4.2.3 | Prepend the [class] token, add position embeddings 0 … 9 | holds with conditions | 0 … 9 number the rows of a learned table; added themselves, they change nothing. Without positions $y$ does not notice a shuffle |
-| S4.2.4 | Feed the result to the Transformer encoder | holds with conditions | Pre-norm, GELU, one more norm at the end: every default of PyTorch's encoder differs, and none raises an error (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
+| S4.2.4 | Feed the result to the Transformer encoder | holds with conditions | Pre-norm, GELU, one more norm at the end. Four defaults of PyTorch's encoder give another result, and none raises an error (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |
 | S4.2.5 | Feed the encoding to the MLP head | holds with conditions | Only $y$ goes there; the head is an MLP in pre-training, one linear layer in fine-tuning {cite}`dosovitskiy2021` |
 | S4.2.6 | Read the prediction from the [class] token | holds | The logits depend on token 0 of $z_L$ and on no other |
 | S4.2.7 | What the letters mean; $x_pE$ flattens the block | holds with conditions | Flattening has no parameters; $E$ projects what has been flattened. Published models add a bias (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`) |

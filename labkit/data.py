@@ -23,7 +23,7 @@ def digits(test: int = 397, new_writers: bool = False) -> Digits:
 
     test         how many images are held out, drawn so that every class keeps its share
     new_writers  hold out the last of the file instead, which keeps the images of a
-                 writer together; with test=382 these are the last three sheets
+                 sheet together; with test=382 these are the last three sheets
 
     Pixels are shifted and scaled by one number each, the mean and the standard
     deviation over all training pixels, so that training pixels have mean 0 and

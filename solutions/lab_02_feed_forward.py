@@ -116,7 +116,7 @@ weight1 = torch.tensor([[1.0], [-1.0]], device=device)  # (2, 1)
 weight2 = torch.tensor([[1.0, 1.0]], device=device)  # (1, 2)
 none1, none2 = torch.zeros(2, device=device), torch.zeros(1, device=device)
 y = feed_forward(x, weight1, none1, weight2, none2, torch.relu)
-print("absolute values:", y.flatten().tolist())
+print("absolute values:", *[f"{value:.1f}" for value in y.flatten().tolist()])
 
 # %% [markdown]
 r"""

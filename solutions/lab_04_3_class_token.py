@@ -248,8 +248,8 @@ In this order:
 3. Compute the logits, `model(images)`, and the mean cross entropy with the labels
    (`F.cross_entropy` takes logits; it does the softmax itself).
 4. Go back through the graph.
-5. Clip the gradient: if the norm of *all* parameters' gradients together is larger than
-   `max_norm`, scale them down to it (`nn.utils.clip_grad_norm_`).
+5. *Gradient clipping*: if the norm of all parameters' gradients *together* is larger
+   than `max_norm`, scale them down to it (`nn.utils.clip_grad_norm_`).
 6. Let the optimizer take its step.
 
 Return the loss of point 3 as a Python float, not as a tensor: a tensor keeps the whole

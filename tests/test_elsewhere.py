@@ -16,12 +16,13 @@ def there():
         yield
 
 
-def test_it_trains_as_the_cpu_does():
+@pytest.mark.parametrize("fused", [False, True])
+def test_it_trains_as_the_cpu_does(fused):
     def train(device):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
         model = model.to(device).double()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=fused)
         x, labels = X.double().to(device), (X[:, 0].long() % 2).to(device)
         for _ in range(3):
             loss = F.cross_entropy(model(x), labels)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -85,18 +86,25 @@ class Elsewhere(TorchDispatchMode):
     def __enter__(self) -> "Elsewhere":
         self.made = _MadeFromNumbers().__enter__()
         self.seed, torch.manual_seed = torch.manual_seed, self._seed_both
+        self.fused = optimizer._get_fused_kernels_supported_devices
+        optimizer._get_fused_kernels_supported_devices = self._with_fused_kernels
         _reseed(0)
         return super().__enter__()
 
     def __exit__(self, *failure) -> None:
         super().__exit__(*failure)
         torch.manual_seed = self.seed
+        optimizer._get_fused_kernels_supported_devices = self.fused
         self.made.__exit__(*failure)
 
     def _seed_both(self, seed: int) -> torch.Generator:
         """As torch.manual_seed does for the CPU and every GPU."""
         _reseed(seed)
         return self.seed(seed)
+
+    def _with_fused_kernels(self) -> list[str]:
+        """The devices on which optimizers take fused=True: a GPU is one of them."""
+        return [*self.fused(), DEVICE.type]
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})

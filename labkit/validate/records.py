@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path("tests", "records")
-PACKAGES = ("torch", "numpy", "scikit-learn", "scikit-image", "matplotlib", "nbval")
+PACKAGES = ("numpy", "scikit-learn", "scikit-image", "matplotlib", "nbval")
 
 
 def digest(notebook: Path) -> str:
@@ -31,7 +31,8 @@ def write(root: Path, table) -> Path:
 
     kind = device().type
     gpu = kind == "cuda"
-    versions = {"python": platform.python_version()}
+    # of PyTorch with its build ("+cpu", "+cu130"), which the package may leave out
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     versions |= {package: version(package) for package in PACKAGES}
     notebooks = {
         name: {
