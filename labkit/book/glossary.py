@@ -208,11 +208,17 @@ def _in_order(app: Sphinx, docname: str) -> Iterator[str]:
         yield from _in_order(app, child)
 
 
+def outdated(app: Sphinx, env, added: set, changed: set, removed: set) -> list[str]:
+    """Pages to read again in a later build: if the glossary changed, all its uses."""
+    return [page for page in env.found_docs if GLOSSARY in changed and _uses(app, page)]
+
+
 class TermsDirective(SphinxDirective):
     """The index of terms."""
 
     def run(self) -> list[nodes.Node]:
         """Keep its place until every page has been read."""
+        self.env.note_reread()  # any page that changed may have changed it
         return [term_index()]
 
 
@@ -233,4 +239,5 @@ def setup(app: Sphinx) -> None:
     app.add_node(term_link, html=(visit_link, depart_link))
     app.add_node(term_index)
     app.add_directive("terms", TermsDirective)
+    app.connect("env-get-outdated", outdated)
     app.connect("doctree-resolved", link)

@@ -8,7 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from nbformat import v4
 
+from labkit.book import handouts
 from labkit.book.verdicts import HEADER, chapters, read_verdicts
 
 from .conftest import PAGES
@@ -31,6 +33,15 @@ def pages(book):
 def test_every_page_of_the_contents_is_built_and_no_other(book, pages):
     names = {str(path.relative_to(book).with_suffix("")) for path in pages}
     assert sorted(names) == PAGES
+
+
+def test_an_old_handout_does_not_pass_for_a_new_one(tmp_path, monkeypatch):
+    page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text("new")
+    pdf.write_bytes(b"%PDF-old")
+    monkeypatch.setattr(handouts, "browser", lambda: "false")  # prints nothing
+    assert "not printed" in handouts.print_page(page)
+    assert not pdf.exists()
 
 
 def test_nothing_is_loaded_from_elsewhere(book, pages):
@@ -240,6 +251,36 @@ def test_the_index_has_every_term_and_where_it_is_used(book, pages):
     assert "glossary.html" in links  # and the index itself stands beside it
     sidebar = pages[book / "chapters/glossary.html"].select(".bd-sidebar-primary a")
     assert "term_index.html" in {a.get("href") for a in sidebar}
+
+
+def test_a_book_built_again_knows_what_has_changed_in_its_terms(build, tmp_path):
+    """The index when a page changes, every use when the glossary changes."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    (source / "chapters").mkdir(parents=True)
+    for name in ("_config.yml", "chapters/references.bib"):
+        (source / name).write_text((ROOT / name).read_text("utf-8"))
+    pages = ("page", "chapters/glossary", "chapters/term_index")
+    listed = "".join(f"- file: {page}\n" for page in pages)
+    toc = f"format: jb-book\nroot: README\nchapters:\n{listed}"
+    (source / "_toc.yml").write_text(toc)
+    (source / "README.md").write_text("# Small\n")
+    (source / "chapters/term_index.md").write_text("# Index\n\n```{terms}\n```\n")
+
+    def built(words, meaning):
+        text = v4.new_markdown_cell(f"# Page\n\n{words}")
+        (source / "page.ipynb").write_text(json.dumps(v4.new_notebook(cells=[text])))
+        glossary = f"# Glossary\n\n```{{glossary}}\ntoken\n  {meaning}\n```\n"
+        (source / "chapters/glossary.md").write_text(glossary)
+        done = build(source, out)
+        assert done.returncode == 0, done.stderr[-2000:]
+        html = out / "_build/html"
+        index = (html / "chapters/term_index.html").read_text("utf-8")
+        page = (html / "page.html").read_text("utf-8")
+        return "page.html#use-token" in index, re.findall(r'title="(One \w+)', page)
+
+    assert built("No term.", "One row.") == (False, [])
+    assert built("A token.", "One row.") == (True, ["One row"])
+    assert built("A token.", "One line.") == (True, ["One line"])
 
 
 def test_every_link_inside_the_book_leads_somewhere(pages):
