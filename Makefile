@@ -30,7 +30,7 @@ robust: install  ## the outputs and the checks on stand-ins for other machines
 	$(BIN)/labkit validate --matrix
 
 grade: install  ## make grade DIR=my-course
-	$(BIN)/labkit grade $(or $(DIR),$(error say which course: make grade DIR=my-course))
+	$(BIN)/labkit grade "$(or $(DIR),$(error say which course: make grade DIR=my-course))"
 
 bench: install  ## grading against stock nbgrader, the model against PyTorch's own
 	$(BIN)/python benchmarks/grading.py && $(BIN)/python benchmarks/vit.py

@@ -413,7 +413,7 @@ print("more than softmax alone or layer norm alone, by 5 points:", ahead > 0.05)
 # %% tags=["hide-input"]
 #| name: fig-bends
 #| caption: XOR in one block, five runs each (dots): with the activation, without it,
-#|   and with one or both of the other bends removed too.
+#|   with one or both of the other bends removed too, and with the activation alone.
 #| alt: Explained variance. With GELU all runs lie above 0.9. Without activation they
 #|   lie around 0.8, without activation and layer norm around 0.7, without activation
 #|   and softmax around 0.5, with GELU alone around 0.85, and with none of the three at 0.

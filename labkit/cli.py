@@ -41,18 +41,28 @@ def build(args: argparse.Namespace) -> int:
 
 def lab(args: argparse.Namespace) -> int:
     """Copy the labs to a folder to work in, keep what is there, open JupyterLab."""
-    args.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _copy_labs(args.folder)
+    except OSError as problem:
+        where = problem.filename or args.folder
+        print(f"labkit: {where}: {problem.strerror or problem}", file=sys.stderr)
+        return 2
+    if args.no_browser:
+        return 0
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(args.folder)])
+
+
+def _copy_labs(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for original in sorted((course_root() / "labs").glob("*.ipynb")):
-        copy = args.folder / original.name
+        copy = folder / original.name
         if copy.exists():
             print(f"{copy}: yours, left as it is")
         else:
-            shutil.copyfile(original, copy)
+            part = copy.with_suffix(".part")  # a copy that breaks off is not yours
+            shutil.copyfile(original, part)
+            part.replace(copy)
             print(f"{copy}: ready")
-    if args.no_browser:
-        return 0
-    jupyter = Path(sys.executable).with_name("jupyter")
-    os.execv(jupyter, [str(jupyter), "lab", str(args.folder)])
 
 
 def validate(args: argparse.Namespace) -> int:
@@ -69,6 +79,9 @@ def validate(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that knows no ✓ costs no run
+            stream.reconfigure(errors="backslashreplace")
     parser = argparse.ArgumentParser(prog="labkit", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -34,6 +34,7 @@ def browser() -> str | None:
 def print_page(page: Path) -> str | None:
     """Print a page to the PDF beside it; return what went wrong, if anything did."""
     pdf = page.with_suffix(".pdf")
+    pdf.unlink(missing_ok=True)  # an older one would pass for this one
     with TemporaryDirectory() as profile:
         command = [browser(), *OPTIONS, *QUIET, f"--user-data-dir={profile}"]
         command += ["--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri()]

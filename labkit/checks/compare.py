@@ -4,6 +4,8 @@ Each rung is a function of a case, the learner's record and the reference's reco
 returns None, or one or two sentences that say what was expected and what came.
 """
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -12,17 +14,24 @@ from labkit.checks.probes import Case
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 OUTPUT = ("output", "output_eval")
-NOT_WRITTEN = "Not written yet."
+NOT_WRITTEN = "not written yet"
 
 
 # ------------------------------------------------------------------------- the rungs
 
 
+def stub(record: dict) -> str | None:
+    """Which exercise's stub was reached, "" where it does not say, None if none was."""
+    error = record["error"]
+    if not error or error["type"] != "NotImplementedError":
+        return None
+    # PyTorch raises such errors too, with other messages.
+    said = re.match(r"Exercise ([\d.]+)|$", error["message"])
+    return said and (said[1] or "")
+
+
 def runs(case: Case, record: dict, right: dict) -> str | None:
     error, expected = record["error"], right["error"]
-    if error and error["type"] == "NotImplementedError":
-        if error["message"].startswith("Exercise ") or not error["message"]:
-            return NOT_WRITTEN  # the stub's; PyTorch raises others, with a message
     allowed = case.raises or (expected and (expected["type"],))
     if expected and (not error or error["type"] not in allowed):
         got = f"it raised {error['type']}" if error else "it raised nothing"
@@ -31,12 +40,16 @@ def runs(case: Case, record: dict, right: dict) -> str | None:
             f"({expected['message']}); {got}."
         )
     if error and not expected and not _while_differentiating(error):
-        where = f" Line: {error['line']}" if error["line"] else ""
-        return (
-            f"{_in(case)}, {error['stage']} raised "
-            f"{error['type']}: {error['message'].rstrip('.')}.{where}{_device(error)}"
-        )
+        return f"{_raised(case, error)}{_device(error)}"
     return None
+
+
+def _raised(case: Case, error: dict) -> str:
+    line = f" Line: {error['line']}" if error["line"] else ""
+    return (
+        f"{_in(case)}, {error['stage']} raised {error['type']}: "
+        f"{error['message'].rstrip('.')}.{line}"
+    )
 
 
 def _device(error: dict) -> str:
@@ -60,23 +73,40 @@ def parameters(case: Case, record: dict, right: dict) -> str | None:
     if not record["module"]:
         return f"{case.target} must be a class derived from torch.nn.Module."
     mine, wanted = record["parameters"], right["parameters"]
+    missing = [name for name in wanted if name not in mine]
+    extra = [name for name in mine if name not in wanted]
+    if missing and missing[0] in record["initial"]:
+        return (
+            f"{_in(case)}, {missing[0]} is no parameter of its own. Usual causes: the "
+            "same module registered twice ([block] * depth is one block depth "
+            "times), or a buffer."
+        )
+    if missing:
+        instead = f" Registered instead: {_some(extra)}." if extra else ""
+        return f"{_in(case)}, parameters are missing: {_some(missing)}.{instead}"
     for name, size in wanted.items():
-        if name not in mine:
-            found = ", ".join(mine) or "none at all"
-            return f"{_in(case)}, there is no parameter {name!r}; registered: {found}."
         if tuple(mine[name]) != tuple(size):
             return f"{_in(case)}, {name} has shape {mine[name]}; expected {size}."
-    if extra := sorted(set(mine) - set(wanted)):
-        return f"{_in(case)}, there are parameters too many: {', '.join(extra)}."
-    if set(record["initial"]) != set(right["initial"]):
+    if extra:
+        return f"{_in(case)}, there are parameters too many: {_some(extra)}."
+    if unasked := [name for name in record["initial"] if name not in right["initial"]]:
         return (
-            f"{_in(case)}, the state dict has {sorted(record['initial'])}; "
-            f"expected {sorted(right['initial'])}."
+            f"{_in(case)}, the state dict holds more than is asked for: "
+            f"{_some(unasked)}. Usual causes: a layer registered under two names, or a "
+            "buffer."
         )
+    if lost := [name for name in right["initial"] if name not in record["initial"]]:
+        return f"{_in(case)}, the state dict lacks {_some(lost)}."
     for name, value in right["initial"].items():
         if value is not None and record["initial"][name] != value:
             return f"{_in(case)}, {name} does not start at {value:g}."
     return None
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    """The first of many names: a model of two blocks has 32 parameters."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def shape(case: Case, record: dict, right: dict) -> str | None:
@@ -86,7 +116,7 @@ def shape(case: Case, record: dict, right: dict) -> str | None:
 
 
 def _shape(got: object, wanted: object, what: str) -> str | None:
-    if _kind(got) != _kind(wanted):
+    if not _same_kind(got, wanted):
         return f"{what} is {_kind(got)}; expected {_kind(wanted)}."
     if isinstance(wanted, Tensor) and got.shape != wanted.shape:
         return (
@@ -96,12 +126,10 @@ def _shape(got: object, wanted: object, what: str) -> str | None:
     if isinstance(wanted, dict):
         if set(got) != set(wanted):
             return f"{what} has the keys {sorted(got)}; expected {sorted(wanted)}."
-        return _first(_shape(got[k], wanted[k], f"{what} {k!r}") for k in wanted)
+        return _first(_shape(got[k], wanted[k], f"{what}[{k!r}]") for k in wanted)
     if isinstance(wanted, tuple | list):
         pairs = zip(got, wanted, strict=True)
-        return _first(
-            _shape(g, w, f"{what} number {i}") for i, (g, w) in enumerate(pairs)
-        )
+        return _first(_shape(g, w, f"{what}[{i}]") for i, (g, w) in enumerate(pairs))
     return None
 
 
@@ -144,11 +172,13 @@ def values(case: Case, record: dict, right: dict) -> str | None:
 
 def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
     if isinstance(wanted, dict):
-        return _first(_values(got[k], wanted[k], case, f"{what} {k!r}") for k in wanted)
+        return _first(
+            _values(got[k], wanted[k], case, f"{what}[{k!r}]") for k in wanted
+        )
     if isinstance(wanted, tuple | list):
         pairs = zip(got, wanted, strict=True)
         return _first(
-            _values(g, w, case, f"{what} number {i}") for i, (g, w) in enumerate(pairs)
+            _values(g, w, case, f"{what}[{i}]") for i, (g, w) in enumerate(pairs)
         )
     if isinstance(wanted, Tensor):
         if close(got, wanted, case.tolerance):
@@ -180,10 +210,13 @@ def gradients(case: Case, record: dict, right: dict) -> str | None:
                 "changed in place. Usual causes: +=, -=, or a method ending in an "
                 "underscore."
             )
-        return (
-            f"{_in(case)}, {error['stage']} raised {error['type']}: "
-            f"{error['message'].rstrip('.')}. Line: {error['line']}"
-        )
+        if "numpy() on Tensor that requires grad" in error["message"]:
+            return (
+                f"{_in(case)}, no gradient can be computed: NumPy records none. "
+                "PyTorch's advice, .detach(), would cut the gradient off for good; "
+                "stay with operations on the tensor itself."
+            )
+        return _raised(case, error)
     for name, wanted in right["gradients"].items():
         got = record["gradients"].get(name)
         if (got is None) != (wanted is None):
@@ -214,9 +247,12 @@ def side_effects(case: Case, record: dict, right: dict) -> str | None:
     if right["error"] or "output" not in right:
         return None
     if record["mutated"]:
+        causes = "-=, *=, or a method ending in an underscore"
+        if any(isinstance(case.args.get(n), dict) for n in record["mutated"]):
+            causes = ".pop, del or d[name] = …; change a copy, dict(…), instead"
         return (
             f"{_in(case)}, the call changed its input {', '.join(record['mutated'])} "
-            "in place. Usual causes: -=, *=, or a method ending in an underscore."
+            f"in place. Usual causes: {causes}."
         )
     if record.get("changed") and not right.get("changed"):
         return f"{_in(case)}, a forward pass changed {', '.join(record['changed'])}."
@@ -258,7 +294,7 @@ def alike(mine: dict, theirs: dict, keys: tuple[str, ...]) -> bool:
 
 def alike_values(a: object, b: object) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.dtype == b.dtype and close(a, b)
+        return (a.dtype == b.dtype or _both_integers(a, b)) and close(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
         if {"stage", "line"} <= set(a):  # an error: the same one, whatever the line
             return all(a.get(k) == b.get(k) for k in ("stage", "type", "message"))
@@ -278,13 +314,20 @@ def _first(problems) -> str | None:
     return next((problem for problem in problems if problem), None)
 
 
+def _same_kind(a: object, b: object) -> bool:
+    """A list will do for a tuple."""
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
+        return len(a) == len(b)
+    return _kind(a) == _kind(b)
+
+
 def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return "a tensor"
     if isinstance(value, dict) and set(value) == {"type"}:
         return f"a {value['type']}"
     if isinstance(value, tuple | list):
-        return f"a tuple of {len(value)}"
+        return f"a {type(value).__name__} of {len(value)}"
     if value is None:
         return "None (is a return missing?)"
     if type(value) in (int, float):

@@ -55,6 +55,14 @@ class Draw:
         return torch.randint(low, high + 1, shape, generator=self.generator)
 
 
+def not_three(channels: int, other: int) -> tuple[int, int]:
+    """Two sizes, exchanged where the channels would be the three of a colour picture.
+
+    Three would hide who takes it for granted.
+    """
+    return (other, channels) if channels == 3 else (channels, other)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One property: passed is None where a failure before it left it unjudged."""
@@ -89,8 +97,8 @@ class Report:
             properties = ", ".join(v.property for v in self.verdicts)
             return _fill(f"✓ {title}: {properties}", "")
         failure = self.failure
-        if failure.message == compare.NOT_WRITTEN:
-            return f"✗ {title}: not written yet"
+        if failure.message.endswith(compare.NOT_WRITTEN):
+            return _fill(f"✗ {title}: {failure.message}", "")
         lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
         if self.explanation:
             lines.append(_fill(f"Likely cause: {self.explanation}"))
@@ -223,7 +231,7 @@ class Exercise:
         report = Report(self.number, self.names, verdicts)
         if report.passed:
             return report
-        wrong = self._recognize(cases, records, right)
+        wrong = self._recognize(cases, records, right, report.failure)
         if wrong is None:
             return report
         explanation = " ".join(inspect.getdoc(wrong).split())
@@ -249,7 +257,7 @@ class Exercise:
             return Rung(name, compared, lambda: next(found, None))
 
         output, error = compare.OUTPUT, ("error",)
-        yield rung("runs", error + output, compare.runs)
+        yield rung("runs", error + output, self._runs)
         if "module" in str(self.probe):
             registered = ("module", "parameters", "initial")
             yield rung("parameters", registered, compare.parameters)
@@ -273,15 +281,29 @@ class Exercise:
         if self.off_limits:
             yield rung("written out", ("called",), compare.off_limits, edge=None)
 
+    def _runs(self, case, record, right) -> str | None:
+        """As compare.runs; where a stub was reached, there is no more to say."""
+        stub = compare.stub(record)
+        if stub is None:
+            return compare.runs(case, record, right)
+        who = case.target if len(self.names) > 1 else ""
+        if stub and stub != self.number:
+            who = who or "it"
+            return f"{who} calls exercise {stub}, which is {compare.NOT_WRITTEN}"
+        return f"{who} is {compare.NOT_WRITTEN}" if who else compare.NOT_WRITTEN
+
     def _first_failure(self, cases, records, right) -> Rung | None:
         rungs = self._rungs(cases, records, right)
         return next((rung for rung in rungs if rung.problem() is not None), None)
 
-    def _recognize(self, cases, records, right) -> Callable | None:
+    def _recognize(self, cases, records, right, failure) -> Callable | None:
         """The misconception that fails as the learner does, with the same outcome."""
         mine = self._first_failure(cases, records, right)
+        to_blame = self._to_blame(cases, records, right, failure)
         for wrong in self.misconceptions:
             target = getattr(wrong, "stands_in_for", self.names[0])
+            if target not in to_blame:
+                continue
             asked = [
                 i
                 for i, case in enumerate(cases)
@@ -292,12 +314,30 @@ class Exercise:
                 return wrong
         return None
 
+    def _to_blame(self, cases, records, right, failure) -> set[str]:
+        """Of several names, those that the failure goes away with, once put right.
+
+        Two may be wrong at a time; the mistake to be explained is the one that is told.
+        """
+
+        def remains_without(name):
+            repaired = [
+                r if case.target == name else mine
+                for case, mine, r in zip(cases, records, right, strict=True)
+            ]
+            return failure in self._climb(cases, repaired, right)
+
+        if len(self.names) == 1:
+            return set(self.names)
+        return {name for name in self.names if not remains_without(name)}
+
     def _fails_alike(self, wrong, target, asked, mine, cases, records, right) -> bool:
         """Whether a misconception fails on the same rung, with the same outcome."""
         objects = {**self.reference, target: wrong}
 
         def alike(i, other):
-            return compare.alike(records[i], other, mine.compared)
+            learners, others = (_essential(r, right[i]) for r in (records[i], other))
+            return compare.alike(learners, others, mine.compared)
 
         first = asked  # outcomes differ in the cases behind the first that stops
         if mine.name == "runs":
@@ -318,6 +358,25 @@ class Exercise:
         if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
             return False
         return all(alike(i, theirs[i]) for i in first)
+
+
+def _essential(record: dict, right: dict) -> dict:
+    """A record without what is left to the learner.
+
+    That is the words of an error where one is due, and how a parameter starts where
+    any start will do.
+    """
+    record = dict(record)
+    error, due = record["error"], right["error"]
+    if error and due:
+        record["error"] = {**error, "message": "", "line": ""}
+    if "initial" in record and "initial" in right:
+        free = {name for name, value in right["initial"].items() if value is None}
+        record["initial"] = {
+            name: None if name in free else value
+            for name, value in record["initial"].items()
+        }
+    return record
 
 
 def _first_to_stop(asked: list[int], cases, records, right) -> list[int]:

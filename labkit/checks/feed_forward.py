@@ -80,10 +80,13 @@ class GELU(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, T, D = draw.sizes(3)
-        yield Case("x (B, T, D)", "gelu", {"x": draw.normal(B, T, D, std=2)})
-        yield Case("one axis", "gelu", {"x": draw.normal(D, std=2)}, edge=True)
+        rounded = 1e-6  # room for torch.sqrt(torch.tensor(2.0)), which is a float32
+        x = draw.normal(B, T, D, std=2)
+        yield Case("x (B, T, D)", "gelu", {"x": x}, tolerance=rounded)
+        one = {"x": draw.normal(D, std=2)}
+        yield Case("one axis", "gelu", one, edge=True, tolerance=rounded)
         far = torch.tensor([-30.0, 0.0, 30.0], dtype=torch.float64)
-        yield Case("far from zero", "gelu", {"x": far}, edge=True)
+        yield Case("far from zero", "gelu", {"x": far}, edge=True, tolerance=rounded)
         single = draw.normal(B, T).float()
         yield Case("float32", "gelu", {"x": single}, edge=True, gradients=False)
 
@@ -141,9 +144,9 @@ def residual_added(x, weight1, bias1, weight2, bias2, activation):
 
 
 def not_transposed(x, weight1, bias1, weight2, bias2, activation):
-    """You multiplied by weight1 as it is. PyTorch stores a linear map's weight as
-    (outputs, inputs): use x @ weight.T or F.linear. With D = H the mistake would go
-    unnoticed."""
+    """You used weight1 the wrong way round. PyTorch stores a linear map's weight as
+    (outputs, inputs): write x @ weight1.T, or F.linear(x, weight1), which transposes by
+    itself. With D = H the mistake would go unnoticed."""
     return activation(x @ weight1 + bias1) @ weight2 + bias2
 
 
@@ -245,6 +248,14 @@ class DropoutAlways(RightModule):
         return F.dropout(super().forward(x), self.p, training=True)
 
 
+class DropoutKeeps(RightModule):
+    """Your dropout keeps a value with probability dropout. That is the probability to
+    drop one, as in nn.Dropout(dropout)."""
+
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__(dim, hidden_dim, 1 - dropout if dropout else 0.0)
+
+
 class DropoutNever(RightModule):
     """Your dropout does nothing: the dropout argument is not used in training."""
 
@@ -306,8 +317,9 @@ class NoBias(nn.Module):
 
 
 class LayersInAList(nn.Module):
-    """You keep the layers in a plain Python list, so their parameters are not
-    registered. Assign them to self.fc1 and self.fc2."""
+    """Your module has no layer registered: assign each to self.fc1 and self.fc2 in
+    __init__. In a plain Python list, in a variable without self or made in forward,
+    they are not part of the module."""
 
     def __init__(self, dim, hidden_dim, dropout=0.0):
         super().__init__()
@@ -335,17 +347,27 @@ class InPlaceOnInput(RightModule):
         return y
 
 
+# Not 0.5, where it makes no difference whether this is what is dropped or what is kept.
+DROPPING = "dropout=0.75"
+
+
 @looks_at("repeat")
 def dropout_rests_in_evaluation(cases: Cases, records: Records) -> str | None:
-    if not records["dropout=0.5"]["repeat"]:
+    if not records[DROPPING]["repeat"]:
         return "In eval mode, two calls with the same x gave different outputs."
     return None
 
 
-@looks_at("varies")
+@looks_at("varies", "zeros")
 def dropout_acts_in_training(cases: Cases, records: Records) -> str | None:
-    if not records["dropout=0.5"]["varies"]:
-        return "In training mode with dropout=0.5, two calls gave the same output."
+    record = records[DROPPING]
+    if not record["varies"]:
+        return f"In training mode with {DROPPING}, two calls gave the same output."
+    if record["zeros"] == "some":  # none are 0 where no dropout comes last
+        return (
+            f"In training mode with {DROPPING}, less than half of the output is 0; "
+            "expected about three quarters."
+        )
     return None
 
 
@@ -358,6 +380,7 @@ class FeedForwardModule(Exercise):
     properties = (dropout_rests_in_evaluation, dropout_acts_in_training)
     misconceptions = (
         DropoutAlways,
+        DropoutKeeps,
         DropoutNever,
         ReluModule,
         TanhGeluModule,
@@ -373,7 +396,11 @@ class FeedForwardModule(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, T, D, H = draw.sizes(4)
-        for name, options in (("no dropout", {}), ("dropout=0.5", {"dropout": 0.5})):
+        for name, shape, options in (
+            ("no dropout", (B, T), {}),
+            (DROPPING, (B, T), {"dropout": 0.75}),
+            ("one token, shape (D,)", (), {}),
+        ):
             yield Case(
                 name,
                 "FeedForward",
@@ -385,8 +412,9 @@ class FeedForwardModule(Exercise):
                     "fc2.weight": draw.normal(D, H),
                     "fc2.bias": draw.normal(D),
                 },
-                inputs={"x": draw.normal(B, T, D)},
+                inputs={"x": draw.normal(*shape, D)},
                 stochastic=bool(options),
+                edge=not shape,
             )
 
 

@@ -12,7 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.checks.exercise import Cases, Draw, Exercise, Records, looks_at
+from labkit.checks.exercise import (
+    Cases,
+    Draw,
+    Exercise,
+    Records,
+    looks_at,
+    not_three,
+)
 from labkit.checks.probes import Case
 
 # ---------------------------------------------------------------------------- 4.1.1
@@ -427,9 +434,9 @@ def stacked_on_the_batch(images, patch):
 
 
 def filled_in_default_dtype(images, patch):
-    """You filled in a tensor made by torch.zeros or torch.empty, which is float32 on
-    the CPU unless you say otherwise: pass dtype=images.dtype and device=images.device,
-    or use images.new_empty."""
+    """Your patches are float32 whatever the images are. Usual causes: a .float(), or a
+    tensor made by torch.zeros or torch.empty, which is float32 on the CPU unless you
+    say otherwise (dtype=images.dtype, device=images.device)."""
     return F.unfold(images, patch, stride=patch).mT.float()
 
 
@@ -744,9 +751,9 @@ def image_left_in_pieces(patches, patch, height, width):
 
 
 def image_in_default_dtype(patches, patch, height, width):
-    """You filled in an image made by torch.zeros or torch.empty, which is float32 on
-    the CPU unless you say otherwise: pass dtype=patches.dtype and
-    device=patches.device, or use patches.new_empty."""
+    """Your image is float32 whatever the patches are. Usual causes: a .float(), or a
+    tensor made by torch.zeros or torch.empty, which is float32 on the CPU unless you
+    say otherwise (dtype=patches.dtype, device=patches.device)."""
     return F.fold(patches.mT, (height, width), patch, stride=patch).float()
 
 
@@ -825,8 +832,7 @@ class Unpatchify(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, C, P, rows, columns = draw.sizes(5, low=2)
-        if C == 3:  # colour pictures would hide whoever takes three for granted
-            B, C = C, B
+        C, B = not_three(C, B)
 
         def case(name, patches, patch, rows, columns, edge=True):
             given = {"height": rows * patch, "width": columns * patch}
@@ -953,16 +959,17 @@ def kernel_averaged(weight, bias, patch, channels):
 
 
 def linear_returned(weight, bias, patch, channels):
-    """You returned an nn.Linear, which wants patches. The convolution takes the images
-    themselves: return an nn.Conv2d."""
+    """What you returned applies the linear map to the images' last axis; a linear map
+    wants patches. The convolution takes the images themselves: return an nn.Conv2d."""
     linear = nn.Linear(weight.shape[1], len(weight)).to(weight)
     linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
     return linear
 
 
 def channels_exchanged(weight, bias, patch, channels):
-    """You exchanged the channels: nn.Conv2d takes the number of input channels first
-    (C), then that of output channels (D, the rows of weight)."""
+    """You exchanged the channels, so that your kernel is (C, D, P, P). nn.Conv2d takes
+    the number of input channels first (C), then that of output channels (D), and its
+    weight is (D, C, P, P)."""
     conv = nn.Conv2d(len(weight), channels, patch, stride=patch)
     return conv.to(weight.device)
 
@@ -1016,15 +1023,15 @@ def tensor_assigned(weight, bias, patch, channels):
 
 
 def function_returned(weight, bias, patch, channels):
-    """You returned a function that convolves. An nn.Conv2d holds weight and bias as
-    parameters, so that an optimizer finds them."""
+    """You returned a function. An nn.Conv2d holds weight and bias as parameters, so
+    that an optimizer finds them."""
     kernel = weight.unflatten(1, (channels, patch, patch))
     return lambda images: F.conv2d(images, kernel, bias, stride=patch)
 
 
 def sequence_returned(weight, bias, patch, channels):
-    """Your module flattens and transposes what the convolution gives. Return the
-    nn.Conv2d alone; its output is (B, D, H/P, W/P)."""
+    """What you returned gives the tokens as a sequence, (B, N, D). Return the nn.Conv2d
+    alone: its output is (B, D, H/P, W/P), the tokens in their grid."""
 
     class Flattened(nn.Conv2d):
         def forward(self, images):
@@ -1118,6 +1125,7 @@ class EmbeddingAsConvolution(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, C, P, rows, columns, D = draw.sizes(6, low=2, high=8)
+        C, B = not_three(C, B)
         H, W = rows * P, columns * P
 
         def case(name, dtype, patch, *images, edge):

@@ -82,6 +82,13 @@ def batch_eps_outside(x, eps=1e-5):
     return x / (x.pow(2).mean((0, 1)).sqrt() + eps)
 
 
+def batch_std_plus_eps(x, eps=1e-5):
+    """You divided by the standard deviation plus eps, two slips in one: torch.std and
+    torch.var divide by n − 1 unless correction=0 is given, and eps belongs inside the
+    root, sqrt(variance + eps)."""
+    return (x - x.mean((0, 1))) / (x.std((0, 1)) + eps)
+
+
 def batch_eps_ignored(x, eps=1e-5):
     """You wrote a fixed eps into the formula; use the argument."""
     return standardize(x, (0, 1), 1e-5)
@@ -130,6 +137,7 @@ class BatchNorm(Exercise):
         one_statistic_for_all,
         batch_unbiased,
         batch_eps_outside,
+        batch_std_plus_eps,
         batch_eps_ignored,
         batch_without_root,
         batch_in_place,
@@ -193,6 +201,14 @@ def eps_outside(x, weight=None, bias=None, eps=1e-5):
     """You added eps after the root. It belongs inside: sqrt(variance + eps)."""
     x = x - x.mean(-1, keepdim=True)
     return affine(x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps), weight, bias)
+
+
+def std_plus_eps(x, weight=None, bias=None, eps=1e-5):
+    """You divided by the standard deviation plus eps, two slips in one: torch.std and
+    torch.var divide by C − 1 unless correction=0 is given, and eps belongs inside the
+    root, sqrt(variance + eps)."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / (x.std(-1, keepdim=True) + eps), weight, bias)
 
 
 def eps_ignored(x, weight=None, bias=None, eps=1e-5):
@@ -313,6 +329,7 @@ class LayerNorm(Exercise):
         batch_norm_instead,
         unbiased,
         eps_outside,
+        std_plus_eps,
         eps_ignored,
         eps_missing,
         without_root,
@@ -350,6 +367,8 @@ class LayerNorm(Exercise):
         yield case("other samples changed", company, weight, bias, eps=0.3)
         yield case("token 1 changed", neighbour, weight, bias, eps=0.3)
         yield case("no weight, no bias", x)
+        yield case("weight alone", x, weight, edge=True, gradients=False)
+        yield case("bias alone", x, None, bias, edge=True, gradients=False)
         yield case("small values, default eps", x / 1000, weight, bias)
         constant = torch.full((B, T, C), 3.0, dtype=torch.float64)
         yield case("a constant token", constant, weight, bias, gradients=False)
@@ -381,8 +400,9 @@ class LearnedNorm(nn.Module):
 
 
 class PlainTensors(nn.Module):
-    """Your weight and bias are plain tensors: the optimizer will not see them and
-    .to(device) will not move them. Wrap each in nn.Parameter in __init__."""
+    """Your module has no parameter registered: the optimizer will not see weight and
+    bias and .to(device) will not move them. In __init__, assign each to self as an
+    nn.Parameter; a plain tensor, a list or a variable without self does not count."""
 
     def __init__(self, normalized_shape, eps=1e-5):
         super().__init__()
@@ -466,7 +486,8 @@ class OtherInEvaluation(LearnedNorm):
 
 
 class ModuleEpsIgnored(LearnedNorm):
-    """You wrote a fixed eps into the formula; keep the constructor's argument."""
+    """Your module computes with eps = 1e-5, whatever the constructor is given: keep the
+    argument in self.eps, and use it (or hand it on) in forward."""
 
     def forward(self, x):
         return affine(standardize(x, -1, 1e-5), self.weight, self.bias)
@@ -479,6 +500,15 @@ class ModuleUnbiased(LearnedNorm):
     def forward(self, x):
         x = standardize(x, -1, self.eps, correction=1)
         return affine(x, self.weight, self.bias)
+
+
+class ModuleStdPlusEps(LearnedNorm):
+    """You divided by the standard deviation plus eps, two slips in one: torch.std and
+    torch.var divide by C − 1 unless correction=0 is given, and eps belongs inside the
+    root, sqrt(variance + eps)."""
+
+    def forward(self, x):
+        return std_plus_eps(x, self.weight, self.bias, self.eps)
 
 
 class ModuleOverPositionsToo(LearnedNorm):
@@ -514,20 +544,26 @@ class LayerNormModule(Exercise):
         OtherInEvaluation,
         ModuleEpsIgnored,
         ModuleUnbiased,
+        ModuleStdPlusEps,
         ModuleOverPositionsToo,
         ParametersUnused,
     )
 
     def draw_cases(self, draw: Draw):
         B, T, C = draw.sizes(3)
-        for name, options in (("eps=0.3", {"eps": 0.3}), ("default eps", {})):
+        for name, shape, options in (
+            ("eps=0.3", (B, T), {"eps": 0.3}),
+            ("default eps", (B, T), {}),
+            ("one token, shape (C,)", (), {}),
+        ):
             yield Case(
                 name,
                 "LayerNorm",
                 {"normalized_shape": C},
                 options,
                 state={"weight": draw.normal(C), "bias": draw.normal(C)},
-                inputs={"x": draw.normal(B, T, C, mean=2, std=3)},
+                inputs={"x": draw.normal(*shape, C, mean=2, std=3)},
+                edge=not shape,
             )
 
 
@@ -688,6 +724,16 @@ def padding_counted(x, lengths):
     return masked_statistics(x, torch.ones_like(x[..., 0], dtype=torch.bool))
 
 
+def padding_multiplied(x, lengths):
+    """Your padding still takes part in the sums, multiplied by 0, perhaps; and 0 · NaN
+    is NaN. It may hold anything: leave it out with torch.where, masked_fill or an
+    index."""
+    alive = living(x, lengths)
+    count, keep = alive.sum(0), alive[..., None].to(x)
+    mean = (x * keep).sum(0) / count[:, None]
+    return count, mean, ((x - mean) ** 2 * keep).sum(0) / count[:, None]
+
+
 def padding_as_zeros(x, lengths):
     """You set the padding to zero but still divided by the number of samples. Divide by
     the number still alive at each position."""
@@ -763,6 +809,7 @@ class PositionStatistics(Exercise):
     properties = (padding_ignored,)
     misconceptions = (
         padding_counted,
+        padding_multiplied,
         padding_as_zeros,
         one_position_too_many,
         one_position_too_few,
@@ -784,13 +831,16 @@ class PositionStatistics(Exercise):
         lengths[0], lengths[1] = T - 1, 1  # one sample alone near the end, then none
         x = draw.normal(B, T, C, mean=3, std=2)
         other = torch.where(living(x, lengths)[..., None], x, draw.normal(B, T, C))
+        unset = torch.where(living(x, lengths)[..., None], x, torch.nan)
         for name, values, size in (
             ("unequal lengths", x, lengths),
             ("other padding", other, lengths),
             ("all of full length", x, torch.full((B,), T)),
+            ("NaN as padding", unset, lengths),
         ):
             args = {"x": values, "lengths": size}
-            yield Case(name, "position_statistics", args, gradients=False)
+            edge = values is unset
+            yield Case(name, "position_statistics", args, gradients=False, edge=edge)
 
 
 # ------------------------------------------------------------------------------ 1.6

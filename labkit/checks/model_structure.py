@@ -10,7 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.checks.exercise import Cases, Draw, Exercise, Records, looks_at
+from labkit.checks.compare import close
+from labkit.checks.exercise import (
+    Cases,
+    Draw,
+    Exercise,
+    Records,
+    looks_at,
+    not_three,
+)
 from labkit.checks.probes import Case, Layer
 
 EPS = 1e-6  # Dosovitskiy et al.'s, not PyTorch's 1e-5
@@ -152,12 +160,14 @@ def class_token_is_the_same(cases: Cases, records: Records) -> str | None:
     output = records["images"]["output"]
     args = cases["images"].args
     wanted = args["class_token"] + args["position_embeddings"][0]
-    if torch.allclose(output[:, 0], wanted.expand(len(output), -1)):
+    wrong = ~torch.isclose(output[:, 0], wanted)
+    if not wrong.any():
         return None
+    image, entry = wrong.nonzero()[0].tolist()
     return (
-        "Token 0 of every image should be class_token + position_embeddings[0], which "
-        f"begins with {wanted[0].item():.4g}; in image 0 yours begins with "
-        f"{output[0, 0, 0].item():.4g}."
+        "Token 0 of every image should be class_token + position_embeddings[0], whose "
+        f"entry {entry} is {wanted[entry].item():.4g}; in image {image} yours is "
+        f"{output[image, 0, entry].item():.4g}."
     )
 
 
@@ -221,6 +231,7 @@ class Embedding(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, C, D, P = draw.sizes(4, low=2)
+        C, B = not_three(C, B)
         rows, columns = draw.sizes(2, low=2, high=4)
         images = draw.normal(B, C, rows * P, columns * P)
         args = {
@@ -233,12 +244,22 @@ class Embedding(Exercise):
         }
         yield Case("images", "embed", args)
         changed = images.clone()
-        changed[0, 1, P, 1] += 1  # second row of patches, first column
+        # second row of patches, first column; not at the head of a patch's rows, where
+        # images cut without regard to rows still have it in this token
+        changed[0, 1, P + 1, 1] += 1
         yield Case("one pixel changed", "embed", {**args, "images": changed})
         yield Case("one image", "embed", {**args, "images": images[:1]}, edge=True)
+        single = {n: v.float() for n, v in args.items() if n != "patch"}
+        yield Case("float32", "embed", {**single, "patch": P}, edge=True)
 
 
 # ---------------------------------------------------------------------------- 4.2.2
+
+
+def start_anyhow(module: nn.Module) -> None:
+    """Leave no constant to compare with: how parameters start is up to the learner."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
 
 
 class RightBlock(nn.Module):
@@ -254,6 +275,7 @@ class RightBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=self.eps)
         self.fc1 = nn.Linear(dim, hidden_dim)
         self.fc2 = nn.Linear(hidden_dim, dim)
+        start_anyhow(self)
 
     def attend(self, x):
         return self.attention(x, x, x, need_weights=False)[0]
@@ -440,8 +462,8 @@ class ActivationAtTheEnd(RightBlock):
 
 
 class AttentionWithDropout(RightBlock):
-    """You gave your attention dropout: two calls in training mode differ. This block
-    has none."""
+    """Your block has dropout (an argument of nn.MultiheadAttention, perhaps): two calls
+    in training mode differ. This block has none."""
 
     def __init__(self, dim, num_heads, hidden_dim):
         super().__init__(dim, num_heads, hidden_dim)
@@ -461,12 +483,20 @@ def state_of(module: nn.Module, draw: Draw, std: float = 0.5) -> dict:
     return {n: draw.normal(*p.shape, std=std) for n, p in module.named_parameters()}
 
 
+@looks_at("repeat")
+def no_dropout(cases: Cases, records: Records) -> str | None:
+    if records["z (B, T, D)"]["repeat"]:
+        return None
+    return "Two calls in training mode with the same z gave different results."
+
+
 class Block(Exercise):
     """EncoderBlock(dim, num_heads, hidden_dim): equations (2) and (3)."""
 
     number = "4.2.2"
     reference = {"EncoderBlock": RightBlock}
     probe = "module"
+    properties = (no_dropout,)
     misconceptions = (
         OneNorm,
         SequentialFeedForward,
@@ -540,6 +570,7 @@ class RightModel(nn.Module):
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.head = nn.Linear(dim, num_classes)
+        start_anyhow(self)
 
     def embed(self, images):
         patches = self.projection(cut(images, self.patch))
@@ -578,6 +609,35 @@ class OneBlockForAll(RightModel):
     def __init__(self, *sizes):
         super().__init__(*sizes)
         self.blocks = self.blocks[:1]
+
+
+class OneBlockRepeated(RightModel):
+    """You put one block into the list several times ([block] * depth): its weights are
+    shared. Make a new block for each layer."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.blocks = nn.ModuleList(list(self.blocks)[:1] * len(self.blocks))
+
+
+class FinalNormEpsOfPyTorch(RightModel):
+    """Your last layer norm has eps=1e-5, PyTorch's default. Here norm has eps=1e-6, as
+    the norms of the blocks have."""
+
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.norm.eps = 1e-5
+
+
+class NormBeforeTheBlocks(RightModel):
+    """You apply the last layer norm to z_0, before the blocks. Equation (4) applies it
+    to z_L, after them."""
+
+    def run(self, z):
+        return super().run(self.norm(z))
+
+    def read(self, z):
+        return z[:, 0]
 
 
 class ClassTokenNotAParameter(RightModel):
@@ -710,7 +770,9 @@ class LastBlockSkipped(RightModel):
 
 
 class EveryBlockReadsTheInput(RightModel):
-    """Your blocks all read z_0. Block l reads what block l − 1 gave."""
+    """Your last block reads z_0, and what the blocks before it gave is lost: all of
+    them read z_0, perhaps, or the loop leaves them out. Block l reads what block l − 1
+    gave."""
 
     def run(self, z):
         out = z
@@ -769,7 +831,7 @@ class PatchChannelsLast(RightModel):
 
 
 def the_blocks_do_their_part(cases: Cases, records: Records) -> str | None:
-    """Where nothing but the blocks is wrong, say so."""
+    """Where only what reaches y through the blocks is wrong, say so."""
     name = "two layers, encode"
     model = _model(cases[name])
     with torch.no_grad():
@@ -777,11 +839,13 @@ def the_blocks_do_their_part(cases: Cases, records: Records) -> str | None:
         bare = _model(cases["no layers, encode"])
         wanted_bare = bare.encode(cases["no layers, encode"].inputs["images"])
     got, got_bare = (records[n]["output"] for n in (name, "no layers, encode"))
-    if not torch.allclose(got_bare, wanted_bare) or torch.allclose(got, wanted):
+    if not close(got_bare, wanted_bare, 1e-6) or close(got, wanted, 1e-6):
         return None
     return (
-        "With no layers (depth 0) your encode is right, with two it is not: look at "
-        "your EncoderBlock (4.2.2), and at the loop over the blocks."
+        "With no layers (depth 0) your encode is right, with two it is not. Without "
+        "layers y knows the [class] token and its position alone, so look at all that "
+        "reaches it through the blocks: how the patches are cut, projected and placed "
+        "(4.2.1), your EncoderBlock (4.2.2), and the loop over the blocks."
     )
 
 
@@ -801,6 +865,9 @@ class Model(Exercise):
     misconceptions = (
         BlocksInAList,
         OneBlockForAll,
+        OneBlockRepeated,
+        FinalNormEpsOfPyTorch,
+        NormBeforeTheBlocks,
         ClassTokenNotAParameter,
         PositionsOfPatchesOnly,
         NoFinalNorm,
@@ -827,6 +894,7 @@ class Model(Exercise):
     def draw_cases(self, draw: Draw):
         target = "VisionTransformer"
         B, P, C, h, K = draw.sizes(5, low=2)
+        C, B = not_three(C, B)
         side, d = draw.sizes(2, low=2, high=4)
         sizes = {
             "image_size": side * P,
@@ -903,8 +971,9 @@ def norm_biases_not_counted(*sizes):
 
 
 def class_token_not_counted(*sizes):
-    """Your count is D short. The [class] token has D numbers, and so has its position
-    embedding (there are N + 1 of them): one of the two is missing."""
+    """Your count is D short. The [class] token, its position embedding (there are N + 1
+    of them), the bias of the projection, and the weight and the bias of the last layer
+    norm have D numbers each: one of these is missing."""
     return count(*sizes, class_token=0)
 
 
@@ -956,6 +1025,18 @@ def channels_not_counted(image_size, patch, channels, *sizes):
     return count(image_size, patch, 1, *sizes)
 
 
+@looks_at("largest")
+def no_model_is_built(cases: Cases, records: Records) -> str | None:
+    for name, case in cases.items():
+        largest = records[name]["largest"]
+        if largest >= case.args["dim"] ** 2:
+            return (
+                f"In the case “{name}”, a tensor of {largest:,} entries was made. "
+                "Count with a formula: no model is to be built."
+            )
+    return None
+
+
 class Parameters(Exercise):
     """parameter_count(…): how many numbers the model learns, by formula."""
 
@@ -976,20 +1057,17 @@ class Parameters(Exercise):
         channels_not_counted,
     )
 
+    properties = (no_model_is_built,)
+
     @staticmethod
-    def parameter_count(
-        image_size, patch, channels, num_classes, dim, depth, hidden_dim
-    ):
-        with torch.device("meta"):
-            model = RightModel(
-                image_size, patch, channels, num_classes, dim, depth, 1, hidden_dim
-            )
-        return sum(p.numel() for p in model.parameters())
+    def parameter_count(*sizes):
+        return count(*sizes)
 
     reference = {"parameter_count": parameter_count}
 
     def draw_cases(self, draw: Draw):
         P, C, K, D, L, side = draw.sizes(6, low=2, high=9)
+        C, P = not_three(C, P)
         sizes = {
             "image_size": side * P,
             "patch": P,
@@ -1052,8 +1130,9 @@ def renamed(state_dict, flatten=lambda kernels: kernels.flatten(1), names=NAMES)
 
 
 def load_with_wrong_names_let_pass(model, state_dict):
-    """You let missing and unknown names pass in silence (strict=False?): a model with
-    half its weights random gives no error, only bad answers. Say which name it is."""
+    """You let a missing name pass in silence, and unknown ones too, perhaps
+    (strict=False?): a model with half its weights random gives no error, only bad
+    answers. Say which name it is."""
     flat = {n: v.flatten(1) if v.ndim == 4 else v for n, v in state_dict.items()}
     model.load_state_dict({ours(n): v for n, v in flat.items()}, strict=False)
     return model
@@ -1197,6 +1276,7 @@ class TorchvisionWeights(Exercise):
             state = {theirs(name): draw.normal(*v.shape) for name, v in mine.items()}
             kernels = state["conv_proj.weight"]
             state["conv_proj.weight"] = kernels.unflatten(1, (C, P, P))
+            state = dict(sorted(state.items()))  # names tell them apart, not places
             state.pop(without, None)
             if besides:
                 state[besides] = draw.normal(2)
@@ -1310,6 +1390,13 @@ def antialiased(position_embeddings, old_grid, new_grid):
     return resized(position_embeddings, old_grid, new_grid, antialias=True)
 
 
+def rounded_to_float32(position_embeddings, old_grid, new_grid):
+    """Your rows went through float32 and lost digits. F.interpolate takes them in the
+    dtype that they have."""
+    rows = resized(position_embeddings.float(), old_grid, new_grid)
+    return rows.to(position_embeddings.dtype)
+
+
 def along_the_sequence(position_embeddings, old_grid, new_grid):
     """You interpolated along the sequence, as if the patches lay in one row. Lay them
     out in their grid first."""
@@ -1320,9 +1407,11 @@ def along_the_sequence(position_embeddings, old_grid, new_grid):
 
 def class_row_untouched(cases: Cases, records: Records) -> str | None:
     for name, case in cases.items():
+        if case.edge:
+            continue
         wanted = case.args["position_embeddings"][0, 0]
         got = records[name]["output"][0, 0]
-        if not torch.equal(got, wanted):
+        if not torch.allclose(got, wanted):
             return (
                 f"In the case “{name}”, row 0, the [class] token's, should come back "
                 f"as it was, beginning with {wanted[0].item():.4g}; yours begins with "
@@ -1335,7 +1424,7 @@ def the_same_grid_changes_nothing(cases: Cases, records: Records) -> str | None:
     name = "to the same grid"
     wanted = cases[name].args["position_embeddings"]
     gap = (records[name]["output"] - wanted).abs().amax(dim=(0, 2))
-    if bool((gap < 1e-9).all()):
+    if bool((gap < 1e-5).all()):
         return None
     return (
         "Resized to the grid that they have, the embeddings should not change; row "
@@ -1361,6 +1450,7 @@ class ResizedPositions(Exercise):
         nearest,
         corners_aligned,
         antialiased,
+        rounded_to_float32,
         along_the_sequence,
     )
 
@@ -1378,9 +1468,18 @@ class ResizedPositions(Exercise):
             ("to a finer grid", (h + more, w + 2 * more)),
             ("to a coarser grid", (h - 1, w - 1)),
             ("to the same grid", (h, w)),
+            ("to the grid turned", (w, h)),
         ):
             args = {"position_embeddings": given, "old_grid": (h, w), "new_grid": new}
             yield Case(name, target, args)
+        # 11 · (15 / 11) < 15: who gives a scale_factor may lose a row
+        long = draw.normal(1, 11 * 13 + 1, D)
+        for name, rows in (
+            ("from 11 × 13 to 15 × 30", long),
+            ("float32", long.float()),
+        ):
+            args = {"position_embeddings": rows, "old_grid": (11, 13)}
+            yield Case(name, target, {**args, "new_grid": (15, 30)}, edge=True)
 
 
 EXERCISES = (

@@ -11,8 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from labkit.checks import compare
 from labkit.checks.exercise import Cases, Draw, Exercise, Records, looks_at, mistake
 from labkit.checks.probes import Case, Layer
+
+# Tolerance for a scale of 1 / torch.sqrt(torch.tensor(d)), which is a float32.
+ROUNDED_SCALE = 1e-5
 
 FUSED = ("scaled_dot_product_attention", "multi_head_attention_forward")
 
@@ -93,7 +97,7 @@ def mask_after_softmax(query, key, value, keep=None):
 
 
 def mask_multiplied(query, key, value, keep=None):
-    """You multiplied the scores by the mask. A score of 0 is not a weight of 0: set
+    """Your masked scores are 0, or next to it. A score of 0 is not a weight of 0: set
     the masked scores to −∞."""
     scores = query @ key.mT / math.sqrt(query.shape[-1])
     weights = (scores if keep is None else scores * keep).softmax(-1)
@@ -141,6 +145,15 @@ def uniform_where_nothing_may(query, key, value, keep=None):
     return scores.softmax(-1) @ value, scores.softmax(-1)
 
 
+def large_number_added(query, key, value, keep=None):
+    """You added a large negative number to the masked scores. Where all of a row are
+    masked, the softmax does not see it: what all scores share cancels. The weights of a
+    query that may attend to nothing should be zero."""
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    scores = scores if keep is None else scores - 1e9 * ~keep
+    return scores.softmax(-1) @ value, scores.softmax(-1)
+
+
 def exponential_unshifted(query, key, value, keep=None):
     """Your exponentials overflow for large scores. Subtract each row's maximum first;
     torch.softmax does."""
@@ -152,8 +165,8 @@ def exponential_unshifted(query, key, value, keep=None):
 
 
 def query_and_key_exchanged(query, key, value, keep=None):
-    """You exchanged queries and keys: the scores are query · keyᵀ, one row for each
-    query and one column for each key."""
+    """You exchanged queries and keys, or transposed the weights: scores and weights
+    have one row for each query and one column for each key."""
     return attend(key, query, value)
 
 
@@ -171,22 +184,26 @@ def keys_weighted(query, key, value, keep=None):
 
 def rows_sum_to_one(cases: Cases, records: Records) -> str | None:
     _, weights = records["no mask"]["output"]
-    if bool(((weights.sum(-1) - 1).abs() > 1e-9).any() or (weights < 0).any()):
-        return (
-            "Without a mask, the weights of every query should be positive and sum to "
-            f"1; the first query's sum to {weights.flatten(0, -2)[0].sum().item():.4g}."
-        )
+    should = "Without a mask, every query's weights should be positive and sum to 1"
+    if bool((weights < 0).any()):
+        return f"{should}; the smallest of yours is {weights.min().item():.4g}."
+    sums = weights.sum(-1).flatten()
+    furthest = sums[(sums - 1).abs().argmax()].item()
+    if not abs(furthest - 1) <= ROUNDED_SCALE:  # so that NaN is told too
+        return f"{should}; those of one query sum to {furthest:.7g}."
     return None
 
 
 def nothing_to_attend_gives_zeros(cases: Cases, records: Records) -> str | None:
-    output, weights = records["a query without keys"]["output"]
-    if bool(output[0, 1].abs().max() == 0) and bool(weights[0, 1].abs().max() == 0):
-        return None
-    return (
-        "Query 1 of sample 0 may attend to nothing: its output and its weights should "
-        f"be 0; the output there begins with {output[0, 1].flatten()[0].item():.4g}."
-    )
+    both = records["a query without keys"]["output"]
+    for what, mine in zip(("output", "weights"), both, strict=True):
+        if not bool((mine[0, 1] == 0).all()):
+            first = mine[0, 1][mine[0, 1] != 0][0].item()
+            return (
+                "Query 1 of sample 0 may attend to nothing: its output and its weights "
+                f"should be 0; an entry of its {what} is {first:.4g}."
+            )
+    return None
 
 
 class Attention(Exercise):
@@ -211,6 +228,7 @@ class Attention(Exercise):
         nan_where_nothing_may,
         nan_hidden_from_the_output,
         uniform_where_nothing_may,
+        large_number_added,
         exponential_unshifted,
         query_and_key_exchanged,
         weights_detached,
@@ -230,28 +248,26 @@ class Attention(Exercise):
         value = draw.normal(B, Tk, v)
         keep = draw.keep(B, Tq, Tk)
         args = {"query": query, "key": key, "value": value}
-        yield Case("no mask", name, args)
-        yield Case("keep", name, {**args, "keep": keep})
+
+        def case(title, args, tolerance=ROUNDED_SCALE, **options):
+            return Case(title, name, args, tolerance=tolerance, **options)
+
+        yield case("no mask", args)
+        yield case("keep", {**args, "keep": keep})
         alone = keep.clone()
         alone[0, 1] = False
-        yield Case("a query without keys", name, {**args, "keep": alone})
-        far = {**args, "query": 400 * query}
-        yield Case("large scores", name, {**far, "keep": keep}, gradients=False)
+        yield case("a query without keys", {**args, "keep": alone})
+        far = {**args, "query": 400 * query, "keep": keep}
+        yield case("large scores", far, 1e-3, gradients=False)
         heads = {
             "query": draw.normal(B, h, Tq, d),
             "key": draw.normal(B, h, Tk, d),
             "value": draw.normal(B, h, Tk, v),
         }
-        yield Case("several heads", name, {**heads, "keep": keep[:, None]}, edge=True)
+        yield case("several heads", {**heads, "keep": keep[:, None]}, edge=True)
         half = {n: t.bfloat16() for n, t in args.items()}
-        yield Case(
-            "bfloat16",
-            name,
-            {**half, "keep": keep},
-            edge=True,
-            gradients=False,
-            tolerance=5e-2,
-        )
+        half["keep"] = keep
+        yield case("bfloat16", half, 5e-2, edge=True, gradients=False)
 
 
 # ------------------------------------------------------------------------------ 3.2
@@ -513,7 +529,7 @@ def multi_head_keep_ignored(
 
 def samples_stand_alone(cases: Cases, records: Records) -> str | None:
     one, other = (records[n]["output"][0] for n in ("no mask", "other samples changed"))
-    if bool(((one - other).abs() > 1e-9).any()):
+    if not compare.close(one, other, ROUNDED_SCALE):
         return (
             "All samples but sample 0 were changed, yet the output of sample 0 changed:"
             " your attention crosses samples."
@@ -523,10 +539,12 @@ def samples_stand_alone(cases: Cases, records: Records) -> str | None:
 
 def tokens_have_no_order(cases: Cases, records: Records) -> str | None:
     one, other = (records[n]["output"] for n in ("no mask", "tokens reversed"))
-    if bool(((one - other.flip(1)).abs() > 1e-9).any()):
+    if not compare.close(one, other.flip(1), ROUNDED_SCALE):
         return (
             "The tokens were put in reverse order, and the outputs are not the same in "
-            "reverse order: tokens get mixed up when heads are split or merged."
+            "reverse order: without a mask, a token's place must not matter. Usual "
+            "causes: tokens get mixed up when heads are split or merged, or a causal "
+            "mask that nobody asked for."
         )
     return None
 
@@ -597,10 +615,14 @@ class MultiHead(Exercise):
             "out_bias": draw.normal(D),
             "num_heads": h,
         }
-        yield Case("no mask", name, {"x": x, **weights})
-        yield Case("other samples changed", name, {"x": others, **weights})
-        yield Case("tokens reversed", name, {"x": x.flip(1), **weights})
-        yield Case("keep", name, {"x": x, **weights, "keep": draw.keep(B, T, T)})
+        for title, tokens, masked in (
+            ("no mask", x, {}),
+            ("other samples changed", others, {}),
+            ("tokens reversed", x.flip(1), {}),
+            ("keep", x, {"keep": draw.keep(B, T, T)}),
+        ):
+            args = {"x": tokens, **weights, **masked}
+            yield Case(title, name, args, tolerance=ROUNDED_SCALE)
 
 
 # ------------------------------------------------------------------------------ 3.4
@@ -947,10 +969,11 @@ def online(
     rescale_total=True,
     shift=True,
     divide=True,
+    start=-torch.inf,
 ):
     """The right answer, or with a step left out."""
     scale = 1 / math.sqrt(query.shape[-1])
-    highest = query.new_full((*query.shape[:-1], 1), -torch.inf)
+    highest = query.new_full((*query.shape[:-1], 1), start)
     total = torch.zeros_like(highest)
     output = query.new_zeros(*query.shape[:-1], value.shape[-1])
     for some_keys, some_values in in_blocks(key, value, block_size):
@@ -986,6 +1009,12 @@ def nothing_rescaled(query, key, value, block_size):
 def maximum_not_subtracted(query, key, value, block_size):
     """Your exponentials overflow for large scores: subtract the running maximum."""
     return online(query, key, value, block_size, shift=False)
+
+
+def maximum_from_zero(query, key, value, block_size):
+    """Your running maximum starts at 0. Where all scores lie far below 0, every
+    exponential vanishes and 0/0 is left: start at −∞."""
+    return online(query, key, value, block_size, start=0.0)
 
 
 def blocks_averaged(query, key, value, block_size):
@@ -1026,7 +1055,8 @@ def never_holds_the_whole_matrix(cases: Cases, records: Records) -> str | None:
         if records[name]["largest"] >= whole / 2:
             return (
                 f"In the case “{name}”, a tensor of {records[name]['largest']} entries "
-                f"was made; the matrix of all queries and keys has {whole}."
+                f"was made; the matrix of all queries and keys has {whole}, and even "
+                "half of it is too much."
             )
     return None
 
@@ -1042,6 +1072,7 @@ class OnlineSoftmax(Exercise):
         total_not_rescaled,
         nothing_rescaled,
         maximum_not_subtracted,
+        maximum_from_zero,
         blocks_averaged,
         last_block_dropped,
         online_scale_forgotten,
@@ -1065,9 +1096,19 @@ class OnlineSoftmax(Exercise):
             "block_size": block,
         }
         name = "online_softmax_attention"
-        yield Case(f"{Tk} keys, blocks of {block}", name, args)
+        title = f"{Tk} keys, blocks of {block}"
+        yield Case(title, name, args, tolerance=ROUNDED_SCALE)
         far = {**args, "query": 400 * args["query"]}
-        yield Case("large scores", name, far, gradients=False)
+        yield Case("large scores", name, far, gradients=False, tolerance=1e-3)
+        # few queries: a block of them against all keys would be half the matrix
+        low = {
+            "query": -400 * (1 + draw.normal(B, 2 * block, 1).abs()),
+            "key": 1 + draw.normal(B, Tk, 1).abs(),
+            "value": draw.normal(B, Tk, 1),
+            "block_size": block,
+        }
+        title = "few queries, scores far below zero"
+        yield Case(title, name, low, gradients=False, tolerance=1e-3)
 
 
 EXERCISES = (

@@ -12,13 +12,17 @@ from safetensors.torch import load, save
 from labkit.checks.probes import Case, Layer, Optimizer
 
 LIMIT = 64 * 2**20  # bytes of one message; a record is a few kilobytes
+HEADER_LIMIT = 2**18  # bytes of it that are no tensors: texts end up in feedback
 
 
 def dumps(value: object) -> bytes:
-    """Encode plain data. Raises TypeError for anything else."""
+    """Encode plain data. Raises TypeError for anything else, ValueError beyond
+    HEADER_LIMIT."""
     tensors: dict[str, torch.Tensor] = {}
     tree = json.dumps(_pack(value, tensors))
-    return save(tensors, metadata={"tree": tree})
+    data = save(tensors, metadata={"tree": tree})
+    _header(data)
+    return data
 
 
 def loads(data: bytes) -> object:
@@ -26,10 +30,21 @@ def loads(data: bytes) -> object:
     if len(data) > LIMIT:
         raise ValueError(f"a message of {len(data)} bytes; at most {LIMIT} are taken")
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return _unpack(json.loads(header["__metadata__"]["tree"]), load(data))
+        header = json.loads(_header(data))
+        tree = json.loads(header["__metadata__"]["tree"])
+        # Half characters (lone surrogates), which no file or page takes, become "?".
+        text = json.dumps(tree, ensure_ascii=False)
+        return _unpack(json.loads(text.encode("utf-8", "replace")), load(data))
     except Exception as error:  # safetensors and json raise many types
         raise ValueError(f"not plain data: {type(error).__name__}: {error}") from None
+
+
+def _header(data: bytes) -> bytes:
+    """What safetensors keeps beside the tensors' bytes: the tree, names and shapes."""
+    size = int.from_bytes(data[:8], "little")
+    if size > HEADER_LIMIT:
+        raise ValueError(f"{size} bytes that are no tensors; at most {HEADER_LIMIT}")
+    return data[8 : 8 + size]
 
 
 def _pack(value, tensors):

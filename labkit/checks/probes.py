@@ -4,7 +4,8 @@ A probe calls the learner's function or class on given cases and returns one rec
 case: plain data, from which a judge elsewhere draws its verdict. Nothing here knows
 what is right. Keys of a record:
 
-    error       None, or {stage, type, message, line}: the learner's code raised
+    error       None, or {stage, type, message, line}: the learner's code raised; type
+                is the built-in error that it is or derives from
     output      what came back: tensor, number, string, tuple, list or dict of them
     device      whether every tensor of the output lies where the input lay
     repeat      whether a second call gave the same
@@ -26,9 +27,12 @@ and for a class also
     changed     names in the state dict that a forward pass changed
     output_eval the output in eval mode
     varies      for a stochastic case: whether two calls in training mode differ
+    zeros       and how much of the first one's output is 0: "none", "some" (less than
+                half of it) or "most"
 """
 
 import linecache
+import numbers
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -38,6 +42,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 WITH_GRADIENTS = "with inputs that require gradients"
+PACKAGES = ("site-packages", "dist-packages")  # the latter in Debian and Colab
 
 
 @dataclass(frozen=True)
@@ -167,14 +172,19 @@ def run(
 def _ask_function(function, case: Case, record: dict, watch, device) -> None:
     record["stage"] = f"calling {case.target}"
     in_order, source = case.args, {**case.args, **case.kwargs}
+    altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
+        given = _fresh(source, device)
+        kept = _kept(given, device)
         with watch:
-            function = _call(function, in_order, _fresh(source, device))
+            function = _call(function, in_order, given)
+        altered = _changed(kept, given)
         record["stage"] = f"calling what {case.target} returned"
         in_order = source = case.inputs
     given = _fresh(source, device)
     filled = given.get(case.fills)
     _call_and_record(function, in_order, given, record, watch, device, filled)
+    record["mutated"] = altered + record["mutated"]
     if case.inputs:
         record["made"] = _made(function)
     if case.gradients:
@@ -196,9 +206,9 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
         record["stage"] = f"loading a state dict into {case.target}"
         if _shapes(case.state) != _shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
-        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
-        module.to(dtype)
+        module.to(dtype)  # first: a float32 parameter would round what it is given
+        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
     if not case.inputs:
         return
 
@@ -210,12 +220,12 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
     module.train(not case.stochastic)
     given = _fresh(case.inputs, device)
     _call_and_record(call, case.inputs, given, record, watch, device)
-    after = _plain(module.state_dict())
-    record["changed"] = [n for n in before if not _same(before[n], after.get(n))]
+    record["changed"] = _changed(before, _plain(module.state_dict()))
     if case.stochastic:
         module.train()
         calls = [_plain(call(*_fresh(case.inputs, device).values())) for _ in "12"]
         record["varies"] = not _same(*calls)
+        record["zeros"] = _zeros(calls[0])
     module.eval()
     record["output_eval"] = _plain(call(*_fresh(case.inputs, device).values()))
 
@@ -258,15 +268,14 @@ def _call(function: Callable, args: dict, given: dict) -> object:
 def _call_and_record(
     function, args, given, record: dict, watch, device, filled: nn.Module | None = None
 ) -> None:
-    kept = {n: v for n, v in given.items() if isinstance(v, Tensor | dict)}
-    kept = _fresh(kept, device)
+    kept = _kept(given, device)
     with watch:
         output = _call(function, args, given)
     record["output"] = _plain(output)
     record["device"] = all(
         t.device.type == torch.device(device).type for t in _tensors(output)
     )
-    record["mutated"] = [n for n, v in kept.items() if not _same(v, given[n])]
+    record["mutated"] = _changed(kept, given)
     if filled is not None:
         record["filled"] = _plain(filled.state_dict())
         record["training"] = all(part.training for part in filled.modules())
@@ -274,6 +283,25 @@ def _call_and_record(
     record["repeat"] = _same(record["output"], again)
     if filled is not None:
         record["refilled"] = _plain(filled.state_dict())
+
+
+def _kept(given: dict, device) -> dict:
+    """Copies of what a call must leave as it is."""
+    return _fresh(
+        {n: v for n, v in given.items() if isinstance(v, Tensor | dict)}, device
+    )
+
+
+def _changed(before: dict, after: dict) -> list[str]:
+    return [name for name, v in before.items() if not _same(v, after.get(name))]
+
+
+def _zeros(output: object) -> str:
+    """Roughly: how many there are is chance, and differs from device to device."""
+    zero = [bool(entry) for t in _tensors(output) for entry in (t == 0).flatten()]
+    if not any(zero):
+        return "none"
+    return "some" if sum(zero) < len(zero) / 2 else "most"
 
 
 def _record_gradients(output: object, given: dict, record: dict) -> None:
@@ -332,6 +360,10 @@ def _plain(value: object) -> object:
         return value.detach().cpu().clone().as_subclass(Tensor)
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, numbers.Integral):  # NumPy's, for one
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
     if type(value) in (list, tuple):
         return type(value)(_plain(item) for item in value)
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -361,17 +393,23 @@ def _describe(error: Exception, stage: str) -> dict:
     theirs = [
         frame
         for frame in frames
-        if "site-packages" not in frame.filename and frame.filename != __file__
+        if not any(folder in frame.filename for folder in PACKAGES)
+        and frame.filename != __file__
     ]
     line = ""
     if theirs:
         line = linecache.getline(theirs[-1].filename, theirs[-1].lineno).strip()
     return {
         "stage": stage,
-        "type": type(error).__name__,
+        "type": _built_in(type(error)).__name__,
         "message": _of_any_device(" ".join(str(error).split()))[:300],
         "line": line[:120],
     }
+
+
+def _built_in(kind: type) -> type:
+    """An error of the learner's own is the built-in one that it derives from."""
+    return next(k for k in kind.__mro__ if k.__module__ == "builtins")
 
 
 def _of_any_device(message: str) -> str:

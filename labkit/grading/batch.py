@@ -144,6 +144,7 @@ def _brief(result: dict) -> dict:
 def fingerprint(submission: Submission, setup: Setup) -> str:
     """What a result depends on: as long as this is the same, the result holds."""
     handed_in = (submission.file, submission.timestamp, submission.reason)
+    handed_in += (submission.secret, *submission.notes)
     lab = (setup.master.digest, setup.seed, setup.timeout, setup.device)
     digest = hashlib.sha256(json.dumps([*handed_in, *lab, engine()]).encode())
     digest.update(submission.data)

@@ -80,6 +80,8 @@ def _said(command: Callable[[argparse.Namespace], int]) -> Callable:
     """A command that says in one sentence why it cannot do its work, and returns 2."""
 
     def run(args: argparse.Namespace) -> int:
+        if not hasattr(os, "fork"):
+            return _complain("this needs Linux or a Mac; on Windows use WSL.")
         from sqlalchemy.exc import SQLAlchemyError
 
         from labkit.grading.course import CourseError
@@ -136,12 +138,14 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _grade(args: argparse.Namespace) -> int:
-    if not hasattr(os, "fork"):
-        return _complain("grading needs Linux; on Windows use WSL.")
     import torch
 
-    if args.timeout is not None and args.timeout <= 0:
-        return _complain("--timeout is a number of seconds above 0.")
+    from labkit.grading.course import DAY, SEEDS
+
+    if args.timeout is not None and not 0 < args.timeout <= DAY:
+        return _complain("--timeout is a number of seconds above 0, at most a day.")
+    if args.seed is not None and args.seed not in SEEDS:
+        return _complain(f"--seed is a number from 0 to {SEEDS[-1]}.")
     if not args.path.exists():
         return _complain(f"{args.path} does not exist.")
     if args.workers is not None and args.workers < 1:
@@ -163,6 +167,7 @@ def _grade_course(args: argparse.Namespace) -> int:
     from labkit.grading.course import Course, CourseError
 
     course = Course(args.path)
+    left_out = [_complain(problem) for problem in course.left_out(args.lab)]
     labs = [x for x in course.labs(args.lab) if course.students(x, args.student)]
     if not labs:
         who = f"by {args.student!r} " if args.student else ""
@@ -188,7 +193,8 @@ def _grade_course(args: argparse.Namespace) -> int:
     if args.json:
         said = summary.as_json(graded, options.terms)
         print(json.dumps(said, indent=1, ensure_ascii=False))
-    return int(any(r["status"] != "graded" for r in chain(*graded.values())))
+    refused = any(r["status"] != "graded" for r in chain(*graded.values()))
+    return int(refused or bool(left_out))
 
 
 def _grade_file(args: argparse.Namespace) -> int:

@@ -7,10 +7,12 @@ autograded/ feedback/ gradebook.db           in nbgrader's own form
 labkit.json          the private seed of the checks' cases
 """
 
+import fcntl
 import json
 import os
 import secrets
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,9 @@ from traitlets.config import Config, PyFileConfigLoader
 from labkit.grading.notebook import Master, Unreadable, read_bytes
 
 CONFIG = "nbgrader_config.py"
+SECRET = "submission_secret.txt"
+SEEDS = range(2**31)
+DAY = 86_400  # seconds: the longest time-out
 
 
 class CourseError(RuntimeError):
@@ -31,11 +36,12 @@ class CourseError(RuntimeError):
 
 def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
     """Replace a file at once: whoever is killed meanwhile leaves the old one whole."""
+    data = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     with open(temporary, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.chmod(mode)
@@ -47,6 +53,7 @@ class Submission:
     """What one student handed in for one lab.
 
     reason   why there is nothing to grade, or ""
+    secret   with which nbgrader's exchange returns the feedback, or ""
     """
 
     student: str
@@ -55,6 +62,7 @@ class Submission:
     timestamp: str
     notes: tuple[str, ...] = ()
     reason: str = ""
+    secret: str = ""
 
 
 class Course:
@@ -85,7 +93,8 @@ class Course:
     def timeout(self) -> float:
         """Seconds that a cell may take, as the configuration has it for nbgrader."""
         limit = self.config.Execute.get("timeout", 30)
-        return float(limit) if isinstance(limit, int | float) and limit > 0 else 30.0
+        given = isinstance(limit, int | float) and limit > 0
+        return float(min(limit, DAY)) if given else 30.0
 
     def gradebook(self) -> Gradebook:
         # A new one makes nbgrader call `alembic` by name: find this environment's.
@@ -108,12 +117,15 @@ class Course:
         if not path.exists():
             write(path, json.dumps({"seed": secrets.randbits(31)}) + "\n", 0o600)
         try:
-            return int(json.loads(path.read_text())["seed"])
-        except (ValueError, KeyError, TypeError):
+            seed = int(json.loads(path.read_text())["seed"])
+        except (ValueError, KeyError, TypeError, OverflowError):
+            seed = -1
+        if seed not in SEEDS:
             raise CourseError(
                 f"{path} holds no seed; without the file a new one is drawn, and "
                 "everything graded again."
-            ) from None
+            )
+        return seed
 
     def labs(self, wanted: str | None = None) -> list[str]:
         """The labs in source/, or the one whose name is or begins with `wanted`."""
@@ -137,10 +149,27 @@ class Course:
         return master
 
     def students(self, lab: str, wanted: str | None = None) -> list[str]:
-        """Whoever has a folder for this lab in submitted/."""
+        """Whoever has a folder for this lab in submitted/, and a name that is text."""
         folders = self.path("submitted", ".", ".").glob(f"*/{lab}")
         students = sorted(folder.parent.name for folder in folders)
-        return [s for s in students if s[0] != "." and wanted in (None, s)]
+        students = [s for s in students if s[0] != "." and s == _text(s)]
+        return [s for s in students if wanted in (None, s)]
+
+    def left_out(self, wanted: str | None = None) -> Iterator[str]:
+        """Why folders in submitted/ are nobody's or, if all labs are wanted, no lab's,
+        a sentence for each."""
+        labs = set(self.labs())
+        for folder in sorted(self.path("submitted", ".", ".").glob("[!.]*")):
+            what = f"the folder {folder.name!r} in submitted/ is left out"
+            if _text(folder.name) != folder.name:
+                yield f"{what}: its name is not UTF-8; rename it."
+            elif folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+                yield f"{what}: it cannot be read."
+            elif wanted is None:
+                for inner in sorted(folder.glob("[!.]*")):
+                    if inner.is_dir() and inner.name not in labs:
+                        what = f"the folder {str(inner.relative_to(folder.parent))!r}"
+                        yield f"{what} in submitted/ is left out: no lab of that name."
 
     def submission(self, lab: str, student: str) -> Submission:
         """Read what a student handed in; never raises for what is wrong with it."""
@@ -149,22 +178,19 @@ class Course:
         file, data, notes, reason = "", b"", (), ""
         try:
             path, notes = _pick(folder, lab)
-            file = path.name
+            file = _text(path.name)
             data = read_bytes(path, submitted)
         except Unreadable as problem:
-            reason = str(problem)
-        try:
-            timestamp = read_bytes(folder / "timestamp.txt", submitted)[:100]
-        except Unreadable:
-            timestamp = b""
-        stamp = timestamp.decode("ascii", "replace").strip()
-        return Submission(student, file, data, stamp, notes, reason)
+            reason = _text(str(problem))
+        except OSError as problem:
+            reason = f"The folder cannot be read: {problem.strerror}."
+        stamp = _beside(folder / "timestamp.txt", submitted)
+        secret = _beside(folder / SECRET, submitted)
+        return Submission(student, file, data, stamp, notes, reason, secret)
 
     @contextmanager
     def lock(self):
         """Keep a second grader out while this one writes."""
-        import fcntl  # not on Windows, where release still works
-
         path = self.root / "results" / ".lock"
         path.parent.mkdir(exist_ok=True)
         with open(path, "w") as file:
@@ -177,12 +203,27 @@ class Course:
             yield
 
 
+def _beside(path: Path, below: Path) -> str:
+    """The text of a short file that nbgrader puts beside a notebook, or ""."""
+    try:
+        return read_bytes(path, below)[:200].decode("ascii", "replace").strip()
+    except Unreadable:
+        return ""
+
+
+def _text(name: str) -> str:
+    """A file's name as text: Python spells bytes that are none as lone surrogates."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def _pick(folder: Path, lab: str) -> tuple[Path, tuple[str, ...]]:
     """The notebook to grade, and what is odd about it."""
     right = folder / f"{lab}.ipynb"
-    if right.is_symlink() or right.exists():
-        return right, ()
+    there = right.is_symlink() or right.exists()
     found = [p for p in sorted(folder.glob("*.ipynb")) if not p.name.startswith(".")]
+    if there:
+        note = f"{len(found)} notebooks handed in; graded {right.name!r}."
+        return right, (note,) if len(found) > 1 else ()
     if not found:
         raise Unreadable("No notebook was handed in.")
     newest = max(found, key=lambda path: path.lstat().st_mtime)

@@ -6,18 +6,20 @@ the tools that get around a probe.
 """
 
 import ast
+import re
 from collections.abc import Collection, Iterable, Iterator
 
-from labkit.grading.notebook import syntax
+from labkit.grading.notebook import PARSE_LIMIT, syntax
 
 COMPUTED = "getattr()"  # of a name that the source does not spell out
 TOOLS = frozenset(
     "_C __builtins__ __class__ __code__ __dict__ __getattribute__ __globals__ "
     "__import__ __subclasses__ __torch_dispatch__ __torch_function__ _getframe "
-    "attrgetter builtins compile cpp_extension ctypes eval exec fx gc get_ipython "
-    "globals importlib inspect jit memfd_create methodcaller mmap multiprocessing ops "
-    "os pickle pty resource setattr shutil signal socket subprocess sys threading vars "
-    "probes plain grading".split()
+    "_thread apply_ asyncio attrgetter builtins compile concurrent cpp_extension "
+    "ctypes eval exec fx gc get_ipython globals importlib inspect jit map_ "
+    "memfd_create methodcaller mmap multiprocessing ops os overrides pickle pty "
+    "register_hook resource setattr shutil signal socket subprocess sys threading "
+    "vars probes plain grading".split()
 ) | {COMPUTED}
 
 
@@ -27,13 +29,25 @@ def found(source: str, off_limits: Collection[str], own: Iterable[str]) -> list[
     off_limits  operations that the exercise asks to write out
     own         names that the learner defines, which may be called as operations are
     """
+    if len(source) > PARSE_LIMIT:
+        return [f"more than {PARSE_LIMIT:,} characters"]
     off = TOOLS | set(off_limits)
     if not off_limits:  # nothing to be smuggled
         off -= {COMPUTED}
-    watched = off - set(own)
-    names = list(_reached(source))
-    seen = [n for reached, n in names if n in (off if reached else watched)]
+    layers = {_bare(name) for name in off_limits}
+    own = set(own)
+    seen = [
+        name
+        for reached, name in _reached(source)
+        if (name in off or name[:1].isupper() and _bare(name) in layers)
+        and (reached or name not in own)
+    ]
     return list(dict.fromkeys(seen))
+
+
+def _bare(name: str) -> str:
+    """What an operation and its layer have in common: BatchNorm1d is batch_norm."""
+    return re.sub(r"[123]d$", "", name).replace("_", "").lower()
 
 
 def _reached(source: str) -> Iterator[tuple[bool, str]]:

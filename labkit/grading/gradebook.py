@@ -16,7 +16,7 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
-from labkit.grading.course import Course, Submission, write
+from labkit.grading.course import SECRET, Course, Submission, write
 
 
 class Writer:
@@ -60,6 +60,8 @@ class Writer:
         when = _when(submission.timestamp)
         if when:
             write(folder / "timestamp.txt", submission.timestamp + "\n", 0o444)
+        if submission.secret:  # feedback/ gets it too, where release_feedback looks
+            write(folder / SECRET, submission.secret, 0o444)
         with self._transaction():
             late = self._save(student, notebook, {"timestamp": when} if when else {})
         if late:
@@ -75,6 +77,8 @@ class Writer:
         saver.student_id = student
         for index, cell in enumerate(notebook.cells):
             saver.preprocess_cell(cell, {}, index)
+        for part in entry.notebooks:  # what came late before may be in time now
+            part.late_submission_penalty = None
         return entry.total_seconds_late > 0
 
     @contextmanager

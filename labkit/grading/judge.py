@@ -27,9 +27,9 @@ class UnknownExercise(LookupError):
 class Judge:
     """The questions of one lab, put with one private seed.
 
-    Cases are drawn once, so every submission gets the same; their sizes are never
-    those of the cases that learners know. Raises UnknownExercise
-    for a lab of another version of the course.
+    Cases are drawn once, so every submission gets the same; nearly all have sizes
+    other than those that learners know. Raises UnknownExercise for a lab of another
+    version of the course.
     """
 
     master: Master
@@ -119,6 +119,13 @@ class Judge:
         result["score"] = question.points if right else 0.0
         if not right:
             result["feedback"] += _helpers_named(result["feedback"], rebuilt.helpers)
+            if again := rebuilt.again.get(question.number):
+                result["feedback"] += _sentence(
+                    f"You define {', '.join(again)} again in a cell of your own below. "
+                    "Grading takes only the answer cell: move what counts into it."
+                )
+                note = f"A cell below defines {', '.join(again)} again."
+                result.setdefault("note", note)
         return result
 
     def _look(self, question, rebuilt, outcomes) -> dict:

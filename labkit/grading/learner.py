@@ -78,9 +78,11 @@ class Shell(InteractiveShell):
         """Called by exit() and quit(); the notebook goes on, as in Jupyter."""
 
     def _showtraceback(self, etype, evalue, stb):
+        # since Python 3.13 half a statement is an _IncompleteInputError
+        known = next(kind for kind in etype.__mro__ if kind.__name__[:1] != "_")
         self.failure = {
             "output_type": "error",
-            "ename": str(etype.__name__)[:100],
+            "ename": str(known.__name__)[:100],
             "evalue": str(evalue)[:1000],
             "traceback": "\n".join(stb)[-TEXT_LIMIT:].split("\n"),
         }

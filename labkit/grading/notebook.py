@@ -148,13 +148,15 @@ def defined_names(source: str) -> frozenset[str]:
 
 
 def used_names(source: str) -> set[str]:
-    """Names that a cell reads; none if it has a syntax error."""
+    """Names that a cell reads and nowhere binds; none if it has a syntax error."""
     try:
-        nodes = ast.walk(syntax(source))
+        nodes = list(ast.walk(syntax(source)))
     except Exception:
         return set()
-    names = (n for n in nodes if isinstance(n, ast.Name))
-    return {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    names = [n for n in nodes if isinstance(n, ast.Name)]
+    bound = {n.id for n in names if not isinstance(n.ctx, ast.Load)}
+    bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    return {n.id for n in names} - bound
 
 
 def syntax(source: str) -> ast.Module:
@@ -249,12 +251,14 @@ class Rebuilt:
 
     blank    grade ids of answer cells that are as they were handed out, or missing
     helpers  names that only the learner's own, ungraded cells define
+    again    by exercise, names of its answer that such a cell defines once more below
     notes    what an instructor may want to look at, one sentence each
     """
 
     notebook: nbformat.NotebookNode
     blank: set[str] = field(default_factory=set)
     helpers: set[str] = field(default_factory=set)
+    again: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def used_by(self, question: Question) -> set[str]:
@@ -272,7 +276,8 @@ def rebuild(master: Master, cells: list[SubmittedCell]) -> Rebuilt:
     """Put the learner's answers into a copy of the master.
 
     An answer is found by its grade id, then by its cell's id, then by the names it
-    defines; of several, the last that is filled in counts, as it would when run.
+    defines; of several, the last that is filled in counts, as it would when run, with
+    what it needs of those before it.
     Raises Unreadable if no cell belongs to the lab.
     """
     rebuilt = Rebuilt(copy.deepcopy(master.notebook))
@@ -291,13 +296,21 @@ def rebuild(master: Master, cells: list[SubmittedCell]) -> Rebuilt:
             if not candidates:
                 rebuilt.notes.append(f"No answer cell for exercise {owner[name]}.")
             continue
-        if len({c.source for c in filled}) > 1:
+        wanted = defined_names(cell.source)
+        kept = _needed(filled, wanted)
+        copies = {c.source for c in filled if c.defines & wanted}
+        if copies := copies - {c.source for c in kept}:
             rebuilt.notes.append(
-                f"{len(filled)} cells answer exercise {owner[name]}; the last counts."
+                f"{len(copies) + len(kept)} cells answer exercise {owner[name]}; "
+                "the last counts."
             )
         if not labelled:
             by_name.append(owner[name])
-        cell.source = filled[-1].source
+        cell.source = "\n\n\n".join(c.source for c in kept)
+        below = cells[cells.index(kept[-1]) + 1 :]
+        mine = [c for c in below if not c.grade_id and c not in candidates]
+        if again := wanted & set().union(*(c.defines for c in mine)):
+            rebuilt.again.setdefault(owner[name], []).extend(sorted(again))
     if not found:
         raise Unreadable(f"No cell of {master.lab} is in this notebook.")
     if by_name:
@@ -316,7 +329,8 @@ def rebuild(master: Master, cells: list[SubmittedCell]) -> Rebuilt:
 def _candidates(
     cell, name: str, cells: list[SubmittedCell], labels: set[str]
 ) -> tuple[list[SubmittedCell], bool]:
-    """Cells that may answer `cell`, and whether they still carried its label."""
+    """Cells that may answer `cell`, and whether they still carried its label: those of
+    the best kind that together define all that it asks for."""
     wanted = defined_names(cell.source)
     others = labels - {name}
     named = [c for c in cells if wanted & c.defines and c.grade_id not in others]
@@ -330,13 +344,27 @@ def _candidates(
         for labelled, tier in tiers
     ]
     complete = [
-        (labelled, [c for c in tier if wanted <= c.defines])
+        (labelled, tier)
         for labelled, tier in filled
+        if wanted <= set().union(*(c.defines for c in tier))
     ]
     for labelled, tier in complete + filled + tiers:
         if tier:
             return tier, labelled
     return [], True
+
+
+def _needed(filled: list[SubmittedCell], wanted: frozenset[str]) -> list[SubmittedCell]:
+    """The parts of one answer: the last cell that defines each wanted name, and those
+    above it that define what it reads, since an answer may have been cut in pieces by
+    JupyterLab's Split Cell, which gives all of them the same label."""
+    kept, defined, read = [], set(), set(wanted)
+    for cell in reversed(filled):
+        if read & (cell.defines - defined):
+            kept.insert(0, cell)
+            defined |= cell.defines
+            read |= used_names(cell.source)
+    return kept or filled[-1:]
 
 
 def _same(source: str, other: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from labkit.grading.sandbox import SCRATCH
 
 PACKAGE = Path(__file__).parents[1]
+ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
 PROBES = ("checks/probes.py", "checks/plain.py")
 PROGRAM = ("__init__", "cgroup", "learner", "sandbox", "trial", "wire")
@@ -63,6 +64,9 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -
     group  from labkit.grading.cgroup.claim
     """
     binds = _binds(home)
+    checkout = PACKAGE.parent
+    if (checkout / "_toc.yml").exists():
+        hide += tuple(p for p in map(checkout.joinpath, ANSWERS) if p.is_dir())
     hidden = [str(path.resolve()) for path in (PACKAGE, *hide)]
     return {
         "root": str(home / "root"),
@@ -70,7 +74,11 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -
         "hidden": [h for h in hidden if any(_within(h, bound) for bound in binds)],
         "cpu": int(cpu) + 1,
         "group": group,
-        "secret": [str(PACKAGE / "checks" / "exercise.py"), str(home / "root")],
+        "secret": [
+            str(PACKAGE / "checks" / "exercise.py"),
+            str(home / "root"),
+            *map(str, sorted(checkout.glob("solutions/lab_*"))[:1]),
+        ],
     }
 
 

@@ -254,12 +254,16 @@ class Warm:
         }
 
     def _stop(self) -> None:
+        """End the process, once: afterwards its id may be that of another."""
+        process, self.process = self.process, None
+        if process is None:
+            return
         self.control.close()
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self.process.wait()
+        process.wait()
 
 
 class Child:
@@ -281,7 +285,7 @@ class Child:
             return Outcome(
                 outputs=list(clean(header.get("outputs", []))),
                 records=plain.loads(body) if body else None,
-                missing=[str(name)[:100] for name in header.get("missing", [])],
+                missing=[str(name)[:100] for name in header.get("missing", [])[:10]],
                 raised=str(header.get("raised", ""))[:1000],
             )
         except TimeoutError:
@@ -320,7 +324,7 @@ def clean(outputs: object) -> Iterator[dict]:
             }:
                 yield {
                     "output_type": "error",
-                    "ename": name,
-                    "evalue": value,
+                    "ename": name[:100],
+                    "evalue": value[:1000],
                     "traceback": [str(line) for line in lines],
                 }

@@ -33,6 +33,9 @@ def receive(
         raise ValueError(f"a message of {size} + {extra} bytes is too long")
     try:
         header = json.loads(_read(channel, size, deadline))
+        # Half characters (lone surrogates), which no file or page takes, become "?".
+        text = json.dumps(header, ensure_ascii=False)
+        header = json.loads(text.encode("utf-8", "replace"))
     except RecursionError:
         raise ValueError("a header nested too deeply") from None
     if not isinstance(header, dict):

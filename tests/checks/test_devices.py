@@ -102,6 +102,7 @@ RIGHT_IN_FLOAT32 = {
     "filled_in_default_dtype",
     "image_in_default_dtype",
     "rounded_to_float32",
+    "FinalNormEpsOfPyTorch",
 }
 
 

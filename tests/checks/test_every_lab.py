@@ -15,6 +15,7 @@ EXERCISES = [e for section in checks.MODULES for e in section_exercises(section)
 LABS = [import_module(p.stem) for p in sorted(Path(__file__).parent.glob("test_lab_*"))]
 ALTERNATIVES = [one for lab in LABS for one in lab.ALTERNATIVES]
 IN_OTHER_WORDS = [one for lab in LABS for one in lab.IN_OTHER_WORDS]
+WRONG = [one for lab in LABS for one in getattr(lab, "WRONG", ())]
 SEEDS = [
     checks.exercise.PUBLIC_SEED,
     pytest.param(1, marks=pytest.mark.more_seeds),
@@ -71,6 +72,14 @@ def test_a_mistake_is_named_however_it_is_written(number, answer, name):
     exercise = find(number)
     report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
     assert report.misconception == name, report.text()
+
+
+@pytest.mark.parametrize("number, answer, rung", WRONG)
+def test_other_wrong_answers_fail_on_the_right_rung(number, answer, rung):
+    exercise = find(number)
+    report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
+    assert not report.passed
+    assert report.failure.property == rung, report.text()
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
@@ -150,6 +159,68 @@ def test_nonsense_is_met_with_a_sentence(exercise, remembered):
             check(exercise.number, *[thing] * len(exercise.names))
         assert str(failed.value).startswith(f"✗ {exercise.number} ")
         assert "Traceback" not in str(failed.value)
+
+
+def test_only_the_mistake_that_is_told_is_explained():
+    """Of two functions both are wrong: the sentence belongs to the message."""
+
+    def block_macs(tokens, dim, hidden_dim):
+        return dict.fromkeys(right(tokens, dim, hidden_dim), 1)
+
+    def crossover_tokens(dim, hidden_dim):
+        return hidden_dim
+
+    exercise = find("2.5")
+    right = exercise.reference["block_macs"]
+    answers = {"block_macs": block_macs, "crossover_tokens": crossover_tokens}
+    report = exercise.examine(answers)
+    assert "the output['attention_projections'] is 1;" in report.failure.message
+    assert report.misconception is None
+    report = exercise.examine({**answers, "block_macs": right})
+    assert report.misconception == "core_alone_against_network"
+
+
+def test_the_text_says_what_is_not_written_yet():
+    def stub(number):
+        def unwritten(*args, **kwargs):
+            raise NotImplementedError(f"Exercise {number}")
+
+        return unwritten
+
+    def said(number, *answers):
+        exercise = find(number)
+        given = dict(zip(exercise.names, answers, strict=True))
+        return " ".join(exercise.examine(given).text().split())
+
+    title = "✗ 1.6 pre_norm, post_norm"
+    pre, post = find("1.6").reference.values()
+    assert said("1.6", pre, stub("1.6")) == f"{title}: post_norm is not written yet"
+    assert said("1.6", stub("1.6"), post) == f"{title}: pre_norm is not written yet"
+    assert said("1.1", stub("1.1")) == "✗ 1.1 batch_norm: not written yet"
+    assert said("3.3", stub("3.2")) == (
+        "✗ 3.3 multi_head_attention: it calls exercise 3.2, which is not written yet"
+    )
+
+    def torchs(x, eps=1e-5):
+        raise NotImplementedError("not implemented for 'Half'")
+
+    assert "raised NotImplementedError: not implemented" in said("1.1", torchs)
+
+
+def test_a_list_is_called_a_list_and_counted_from_0():
+    """In brackets, so that nobody takes output[1] for the first."""
+    statistics = find("1.5").reference["position_statistics"]
+
+    def swapped(x, lengths):
+        count, mean, variance = statistics(x, lengths)
+        return count, mean[None], variance
+
+    def said(answer):
+        report = find("1.5").examine({"position_statistics": answer})
+        return report.failure.message
+
+    assert "the output[1] has shape" in said(swapped)
+    assert "is a list of 2; expected a tuple of 3" in said(lambda x, lengths: [1, 2])
 
 
 def test_a_result_instead_of_a_function_is_explained():

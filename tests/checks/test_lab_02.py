@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.checks import section_exercises
+from labkit.checks import find, section_exercises
 
 # ------------------------------------------------------------- legitimate alternatives
 
@@ -17,6 +17,10 @@ def gelu_by_distribution(x):
 
 def gelu_by_erfc(x):
     return x * torch.special.erfc(-x / math.sqrt(2)) / 2
+
+
+def gelu_by_rounded_root(x):
+    return x / 2 * (1 + torch.erf(x / torch.sqrt(torch.tensor(2.0))))
 
 
 def gelu_by_ndtr(x):
@@ -120,6 +124,7 @@ ALTERNATIVES = [
     ("2.1", gelu_by_distribution),
     ("2.1", gelu_by_erfc),
     ("2.1", gelu_by_ndtr),
+    ("2.1", gelu_by_rounded_root),
     ("2.2", feed_forward_matmul),
     ("2.2", feed_forward_einsum),
     ("2.2", feed_forward_flat),
@@ -153,6 +158,32 @@ class ModuleListed(nn.Module):
         self.steps = (nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
 
 
+class ModuleMadeInForward(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.widths = dim, hidden_dim
+
+    def forward(self, x):
+        dim, hidden_dim = self.widths
+        fc1, fc2 = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)
+        return fc2(F.gelu(fc1(x)))
+
+
+class ModuleWithoutSelf(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        fc1 = nn.Linear(dim, hidden_dim)
+        fc2 = nn.Linear(hidden_dim, dim)
+        self.steps = lambda x: fc2(F.gelu(fc1(x)))
+
+
+class ModuleKeeping(ModuleWithFunctionalDropout):
+    def forward(self, x):
+        drop = 1 - self.p if self.p else 0.0
+        hidden = F.dropout(self.act(self.fc1(x)), drop, self.training)
+        return F.dropout(self.fc2(hidden), drop, self.training)
+
+
 class ModuleDropoutByHand(ModuleOneDropout):
     def forward(self, x):
         y = self.fc2(gelu_by_erfc(self.fc1(x)))
@@ -163,8 +194,39 @@ IN_OTHER_WORDS = [
     ("2.1", gelu_tanh_by_hand, "tanh_gelu"),
     ("2.2", feed_forward_linear, "activation_forgotten"),
     ("2.3", ModuleListed, "LayersInAList"),
+    ("2.3", ModuleMadeInForward, "LayersInAList"),
+    ("2.3", ModuleWithoutSelf, "LayersInAList"),
+    ("2.3", ModuleKeeping, "DropoutKeeps"),
     ("2.3", ModuleDropoutByHand, "DropoutAlways"),
 ]
+
+
+# ------------------------------------------------------ wrong, though nobody named it
+
+
+class ModuleForThreeAxes(ModuleOneDropout):
+    def forward(self, x):
+        B, T, D = x.shape
+        return super().forward(x.reshape(B * T, D)).reshape(B, T, D)
+
+
+class ModuleKeepingAtTheEnd(ModuleOneDropout):
+    def forward(self, x):
+        y = self.fc2(gelu_by_erfc(self.fc1(x)))
+        drop = 1 - self.drop.p if self.drop.p else 0.0
+        return F.dropout(y, drop, self.training)
+
+
+WRONG = [
+    ("2.3", ModuleForThreeAxes, "edge cases"),
+    ("2.3", ModuleKeepingAtTheEnd, "dropout acts in training"),
+]
+
+
+def test_a_rounded_root_of_two_is_right_with_every_seed():
+    for seed in range(20):
+        report = find("2.1").examine({"gelu": gelu_by_rounded_root}, seed)
+        assert report.passed, report.text()
 
 
 def test_the_catalogue_is_as_large_as_promised():

@@ -39,6 +39,22 @@ def length_by_counting(height, width, patch):
     return sum(1 for _ in range(0, height, patch) for _ in range(0, width, patch))
 
 
+class PatchError(ValueError):
+    """A learner's own error is a ValueError if it derives from it."""
+
+
+def length_with_its_own_error(height, width, patch):
+    for side in (height, width):
+        if side % patch:
+            raise PatchError(f"a side of {side} pixels, patches of {patch}")
+    return height // patch * (width // patch)
+
+
+def length_by_numpy(height, width, patch):
+    length_by_divmod(height, width, patch)
+    return np.prod([height // patch, width // patch])
+
+
 def patchify_permute(images, patch):
     B, C, H, W = images.shape
     cut = images.view(B, C, H // patch, patch, W // patch, patch)
@@ -200,6 +216,8 @@ ALTERNATIVES = [
     ("4.1.1", length_by_divmod),
     ("4.1.1", length_by_area),
     ("4.1.1", length_by_counting),
+    ("4.1.1", length_with_its_own_error),
+    ("4.1.1", length_by_numpy),
     ("4.1.2", patchify_permute),
     ("4.1.2", patchify_unfold_method),
     ("4.1.2", patchify_im2col),
@@ -231,6 +249,12 @@ ALTERNATIVES = [
 
 def length_floored(height, width, patch):
     return len(range(patch, height + 1, patch)) * len(range(patch, width + 1, patch))
+
+
+def length_of_a_square(height, width, patch):
+    if height % patch or width % patch:
+        raise ValueError(f"{height}x{width}? {patch} does not go into that!")
+    return (height // patch) ** 2
 
 
 def length_printed(height, width, patch):
@@ -318,6 +342,7 @@ def bytes_without_class_token(height, width, patch, num_heads, bytes_per_value):
 
 IN_OTHER_WORDS = [
     ("4.1.1", length_floored, "rounded_down"),
+    ("4.1.1", length_of_a_square, "taken_for_square"),
     ("4.1.1", length_printed, "none_returned"),
     ("4.1.2", reshaped_after_cutting, "reshaped_straight"),
     ("4.1.2", unfolded_and_reshaped, "channel_in_front_of_the_grid"),
@@ -331,6 +356,26 @@ IN_OTHER_WORDS = [
     ("4.1.4", in_float32_only, "always_float32"),
     ("4.1.4", converted_too_late, "rounded_to_float32"),
     ("4.1.5", bytes_without_class_token, "class_token_forgotten"),
+]
+
+
+# ------------------------------------------------------ wrong, though nobody named it
+
+
+def weight_resized(weight, bias, patch, channels):
+    conv = nn.Conv2d(channels, len(weight), patch, stride=patch)
+    conv.weight = nn.Parameter(weight.resize_(len(weight), channels, patch, patch))
+    conv.bias = nn.Parameter(bias)
+    return conv
+
+
+def three_channels_to_the_convolution(weight, bias, patch, channels):
+    return convolution_assigned(weight, bias, patch, 3)
+
+
+WRONG = [
+    ("4.1.4", weight_resized, "inputs unchanged"),
+    ("4.1.4", three_channels_to_the_convolution, "runs"),
 ]
 
 
@@ -415,6 +460,7 @@ def test_no_size_hides_a_mistake(seed):
         P = case.args["patch"]
         assert len({B, C, P, H // P, W // P}) == 5
         assert number == "4.1.2" or C != 3
+    assert find("4.1.4").cases(seed)[0].args["channels"] != 3
 
 
 @pytest.mark.parametrize("seed", range(3))

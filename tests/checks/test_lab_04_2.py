@@ -1,5 +1,6 @@
 """Lab 4.2: legitimate answers that must pass, and mistakes spelled in other words."""
 
+import math
 import re
 
 import pytest
@@ -144,6 +145,15 @@ class ModelWithList(ModelOfAlternatives):
         return self.norm(z[:, 0, :])
 
 
+class ModelOfSmallNumbers(ModelOfAlternatives):
+    """Every parameter starts at random, biases and norms too."""
+
+    def __init__(self, *sizes, **named):
+        super().__init__(*sizes, **named)
+        for parameter in self.parameters():
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+
 def count_by_shapes(image_size, patch, channels, num_classes, dim, depth, hidden_dim):
     tokens = 1 + (image_size // patch) * (image_size // patch)
     block = [(3 * dim, dim), (3 * dim,), (dim, dim), (dim,)]
@@ -230,6 +240,7 @@ ALTERNATIVES = [
     ("4.2.2", BlockOnTimeFirst),
     ("4.2.3", ModelOfAlternatives),
     ("4.2.3", ModelWithList),
+    ("4.2.3", ModelOfSmallNumbers),
     ("4.2.4", count_by_shapes),
     ("4.2.4", count_by_layers),
     ("4.2.5", load_by_copying),
@@ -269,6 +280,28 @@ class BlockWithReassignedInput(BlockWithWeightsAsked):
         return self.mlp(z) + z
 
 
+class BlockWithDropout(BlockWithWeightsAsked):
+    def __init__(self, dim, num_heads, hidden_dim):
+        super().__init__(dim, num_heads, hidden_dim)
+        self.attention = nn.MultiheadAttention(
+            dim, num_heads, dropout=0.1, batch_first=True
+        )
+
+
+class ModelOfOneBlock(ModelOfAlternatives):
+    def __init__(self, *sizes, **named):
+        super().__init__(*sizes, **named)
+        blocks = list(self.blocks)[:1] * len(self.blocks)
+        self.blocks = nn.Sequential(*blocks)
+
+
+class ModelWithTokenInZeros(ModelOfAlternatives):
+    def __init__(self, *sizes, **named):
+        super().__init__(*sizes, **named)
+        del self.class_token
+        self.class_token = torch.zeros(1, 1, self.dim)
+
+
 class ModelOfMeans(ModelOfAlternatives):
     def encode(self, images):
         kernels = self.projection.weight, self.projection.bias
@@ -297,10 +330,85 @@ IN_OTHER_WORDS = [
     ("4.2.1", embed_transposed, "patches_column_by_column"),
     ("4.2.2", BlockAfterTheSum, "PostNorm"),
     ("4.2.2", BlockWithReassignedInput, "ResidualFromNorm"),
+    ("4.2.2", BlockWithDropout, "AttentionWithDropout"),
+    ("4.2.3", ModelOfOneBlock, "OneBlockRepeated"),
+    ("4.2.3", ModelWithTokenInZeros, "ClassTokenNotAParameter"),
     ("4.2.3", ModelOfMeans, "MeanOfAllTokens"),
     ("4.2.5", load_what_fits, "load_with_wrong_names_let_pass"),
     ("4.2.6", resize_flipped, "both_grids_turned"),
 ]
+
+
+# ------------------------------------------------------ wrong, though nobody named it
+
+
+def embed_in_float64(images, weight, bias, token, positions, patch):
+    tokens = embed_by_convolution(images, weight, bias, token, positions, patch)
+    out = torch.empty(tokens.shape, dtype=torch.float64, device=tokens.device)
+    out[:] = tokens
+    return out
+
+
+def count_by_building(*sizes):
+    *sizes, hidden_dim = sizes
+    model = model_structure.RightModel(*sizes, 1, hidden_dim)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def load_by_position(model, state_dict):
+    """The names are checked, but then the order counts."""
+    wanted = {model_structure.theirs(name) for name in model.state_dict()}
+    for wrong in wanted ^ set(state_dict):
+        raise KeyError(wrong)
+    with torch.no_grad():
+        pairs = zip(model.parameters(), state_dict.values(), strict=True)
+        for parameter, value in pairs:
+            parameter.copy_(value.reshape(parameter.shape))
+    return model
+
+
+def resize_unless_as_many(position_embeddings, old_grid, new_grid):
+    """A grid turned on its side has as many patches, and yet others."""
+    if math.prod(old_grid) == math.prod(new_grid):
+        return position_embeddings
+    return resize_by_permuting(position_embeddings, old_grid, new_grid)
+
+
+def resize_by_factor(position_embeddings, old_grid, new_grid):
+    token, rest = position_embeddings.tensor_split([1], 1)
+    factors = [new / old for new, old in zip(new_grid, old_grid, strict=True)]
+    grid = rest.mT.unflatten(-1, old_grid)
+    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
+    return torch.cat([token, grid.flatten(2).mT], 1)
+
+
+def resize_in_float64(position_embeddings, old_grid, new_grid):
+    return resize_by_permuting(position_embeddings.double(), old_grid, new_grid)
+
+
+WRONG = [
+    ("4.2.1", embed_in_float64, "edge cases"),
+    ("4.2.4", count_by_building, "no model is built"),
+    ("4.2.5", load_by_position, "runs"),
+    ("4.2.6", resize_unless_as_many, "values"),
+    ("4.2.6", resize_by_factor, "edge cases"),
+    ("4.2.6", resize_in_float64, "edge cases"),
+]
+
+
+def test_a_name_taken_out_of_the_state_dict_is_told_as_that():
+    def popping(model, state_dict):
+        kernels = state_dict.pop("conv_proj.weight")
+        return load_by_our_names(model, {**state_dict, "conv_proj.weight": kernels})
+
+    report = find("4.2.5").examine({"load_torchvision_weights": popping})
+    assert report.failure.property == "inputs unchanged"
+    assert "state_dict in place. Usual causes: .pop, del" in report.failure.message
+
+
+def test_one_block_several_times_is_told_as_that():
+    report = find("4.2.3").examine({"VisionTransformer": ModelOfOneBlock})
+    assert "is no parameter of its own" in report.failure.message
 
 
 def test_a_wrong_block_is_not_looked_for_in_the_model():
@@ -317,6 +425,30 @@ def test_a_wrong_block_is_not_looked_for_in_the_model():
     assert "4.2.2" in report.text()
 
 
+def test_the_block_is_not_blamed_alone_for_what_reaches_y_through_it():
+    """Without layers the patches do not count: their mistakes look like the block's."""
+
+    class Wrong(ModelOfAlternatives):
+        def encode(self, images):
+            return super().encode(images.flip(-1))
+
+    report = find("4.2.3").examine({"VisionTransformer": Wrong})
+    assert report.failure.property == "the blocks do their part"
+    assert "projected and placed (4.2.1)" in " ".join(report.text().split())
+
+
+def test_the_last_norms_eps_is_not_laid_on_the_blocks():
+    class Wrong(ModelOfAlternatives):
+        def __init__(self, *sizes, **named):
+            super().__init__(*sizes, **named)
+            self.norm.eps = 1e-5
+
+    for seed in range(10):
+        report = find("4.2.3").examine({"VisionTransformer": Wrong}, seed)
+        assert report.failure.property == "values"
+        assert report.misconception == "FinalNormEpsOfPyTorch"
+
+
 def test_an_error_without_the_name_is_not_enough():
     def silent(model, state_dict):
         try:
@@ -330,6 +462,22 @@ def test_an_error_without_the_name_is_not_enough():
 
 
 # ----------------------------------------------------------- references, and catalogue
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_picture_has_three_channels(seed):
+    """They would hide who takes three for granted."""
+    embed, model, count = (find(f"4.2.{i}").cases(seed)[0].args for i in (1, 3, 4))
+    assert embed["images"].shape[1] != 3
+    assert 3 not in (model["channels"], count["channels"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_formula_counts_what_the_model_has(seed):
+    case = find("4.2.4").cases(seed)[0]
+    right = find("4.2.4").reference["parameter_count"](*case.args.values())
+    with torch.device("meta"):
+        assert right == count_by_building(*case.args.values())
 
 
 def test_the_right_block_is_pytorchs_encoder_layer():

@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -154,7 +155,7 @@ def planted(mistake, name):
     tree.body = [
         node
         for node in tree.body
-        if getattr(node, "module", "") != "labkit.checks.exercise"
+        if not re.match(r"labkit\.checks(?!\.probes)", getattr(node, "module", ""))
     ]
     return (
         "mistakes = {}\n"

@@ -350,6 +350,27 @@ cheat(
     "probes.run = lambda p, o, c, *a: [{'parameters': 7, 'output': {}}] * len(c)",
 )
 
+cheat(
+    "forged answers",
+    "errors of millions of words",
+    """
+from labkit.checks import plain, probes
+plain.HEADER_LIMIT = 2**40
+said = {"stage": "s", "type": "E", "message": "a " * 1_000_000, "line": ""}
+probes.run = lambda p, o, c, *a: [{"error": said} for _ in c]
+""",
+)
+cheat(
+    "forged answers",
+    "an error of a million words that no cell raised",
+    """
+program = type(get_ipython())._showtraceback.__globals__
+program["run_cell"] = lambda *a: [
+    {"output_type": "error", "ename": "E" * 10**6, "evalue": "a " * 10**6,
+     "traceback": []}]
+""",
+)
+
 # ----------------------------------------------------------------------- control flow
 
 for title, code in {
@@ -591,6 +612,16 @@ for title, code in {
     ),
 }.items():
     harm("resources", title, code)
+harm("resources", "half a character printed", "print('\\ud800')")
+add(
+    "resources",
+    "half a character in an error",
+    "harm",
+    lambda w: w.right(
+        **{FIRST: "def batch_norm(*a, **k): raise ValueError('\\ud800')"}
+    ),
+    costs=(FIRST,),
+)
 
 
 # ---------------------------------------------------------------- correct but altered

@@ -1,11 +1,13 @@
 """From release to CSV: a course directory that nbgrader itself goes on working with."""
 
+import contextlib
 import copy
 import csv
 import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +19,15 @@ import pytest
 import torch
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
+from nbgrader.utils import notebook_hash
 
 from labkit.checks import find
 from labkit.cli import course_root
 from labkit.grading import cli
-from labkit.grading.course import Course, CourseError
+from labkit.grading.course import Course, CourseError, write
 from labkit.grading.release import release
 
-from .conftest import LAB, planted
+from .conftest import LAB, planted, reachable
 
 
 def labkit(*arguments):
@@ -154,7 +157,16 @@ def test_usage_errors(tmp_path, course, capsys):
     assert "nothing was submitted" in capsys.readouterr().err
     assert labkit("grade", course, "--lab", "lab_99") == 2
     assert LAB in capsys.readouterr().err
-    assert labkit("grade", course, "--timeout", "0") == 2
+    capsys.readouterr()
+    for option, value in {
+        "--timeout": ("0", "nan", "inf", "1e300"),
+        "--seed": ("-1", "99999999999999999999999"),
+    }.items():
+        for given in value:
+            assert labkit("grade", course, f"{option}={given}") == 2
+            said = capsys.readouterr().err
+            assert said.startswith(f"labkit: {option} is a number")
+            assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -162,6 +174,7 @@ def test_usage_errors(tmp_path, course, capsys):
     [
         ("nbgrader_config.py", "c = (", "has a fault: SyntaxError"),
         ("labkit.json", "{", "holds no seed"),
+        ("labkit.json", '{"seed": 1e300}', "holds no seed"),
         (f"source/{LAB}/{LAB}.ipynb", '{"cells": []}', "is damaged; labkit release"),
         ("gradebook.db", "no database", "gradebook cannot be used"),
         (
@@ -421,6 +434,12 @@ def test_regrading_keeps_what_a_person_wrote(course, hand_in, all_but):
         assert comment.manual_comment == "Nearly: see me."
     assert scores(course)["ada"] == all_but("1.1") + 1.5
     assert "Nearly: see me." in page(course, "ada")
+    with gradebook(course) as book:
+        comment = book.find_comment("exercise-1-1", LAB, LAB, "ada")
+        comment.manual_comment = "Seen."
+        book.db.commit()
+    nbgrader(course, "generate_feedback", LAB, "--force")
+    assert "Seen." in page(course, "ada")
 
 
 @pytest.mark.usefixtures("one_warm_process")
@@ -434,6 +453,123 @@ def test_links_are_refused_and_the_rest_graded(course, hand_in, master):
     assert labkit("grade", course) == 1
     assert scores(course) == {"ada": master.max_score, "mallory": 0, "oscar": 0}
     assert "symbolic link" in result(course, "oscar")["notes"][0]
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_names_that_are_no_text(course, hand_in, master, capsys):
+    """Unpacking an archive of another system makes them."""
+    submit(course, "ada", hand_in(), os.fsdecode("résumé.ipynb".encode("latin-1")))
+    submit(course, os.fsdecode("müller".encode("latin-1")), hand_in())
+    assert labkit("grade", course) == 1
+    said = capsys.readouterr().err
+    assert "the folder 'm\\udcfcller' in submitted/ is left out" in said
+    assert scores(course) == {"ada": master.max_score}
+    assert result(course, "ada")["file"] == "r?sum?.ipynb"
+    assert [path.name for path in (course / "autograded").iterdir()] == ["ada"]
+
+
+def test_folders_that_cannot_be_read(released, hand_in):
+    with reachable() as folder:
+        root = shutil.copytree(released, folder / "course")
+        submit(root, "ada", hand_in()).chmod(0)
+        submit(root, "ben", hand_in()).parent.chmod(0)
+        course = Course(root)
+        assert course.students(LAB)  # and all modules imported
+        with ordinary_user():
+            assert course.students(LAB) == ["ada"]
+            submission = course.submission(LAB, "ada")
+            (left_out,) = course.left_out()
+        (root / "submitted" / "ben").chmod(0o700)
+        (root / "submitted" / "ada" / LAB).chmod(0o700)
+    assert submission.reason == "The folder cannot be read: Permission denied."
+    assert left_out == "the folder 'ben' in submitted/ is left out: it cannot be read."
+
+
+@contextlib.contextmanager
+def ordinary_user():
+    """One whom a folder's mode keeps out, unlike root."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.setresuid(12345, 12345, 0)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write(tmp_path / "file", "half: \ud800")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_folder_of_no_lab_is_told(course, hand_in, capsys):
+    submit(course, "ada", hand_in())
+    submit(course, "ben", hand_in()).rename(course / "submitted" / "ben" / "lab1")
+    (course / "submitted" / "ada" / ".ipynb_checkpoints").mkdir()
+    assert labkit("grade", course, "--lab", "lab_01") == 0
+    assert "left out" not in capsys.readouterr().err
+    assert labkit("grade", course) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("'ben/lab1' in submitted/ is left out: no lab of that name.\n")
+    assert said.count("left out") == 1
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_the_labs_own_name_comes_first_and_is_told(course, hand_in, master):
+    submit(course, "ada", hand_in())
+    assert labkit("grade", course) == 0
+    assert result(course, "ada")["notes"] == []
+    submit(course, "ada", master.notebook, f"{LAB} (2).ipynb")  # handed in again
+    assert labkit("grade", course) == 0
+    note = f"2 notebooks handed in; graded '{LAB}.ipynb'."
+    assert result(course, "ada")["notes"] == [note]
+    assert scores(course) == {"ada": master.max_score}
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_the_exchange_returns_the_feedback(course, hand_in, tmp_path):
+    """nbgrader collect leaves beside a notebook what release_feedback asks for."""
+    folder = submit(course, "ada", hand_in())
+    (folder / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC")
+    (folder / "submission_secret.txt").write_text("5ec2e7")
+    assert labkit("grade", course) == 0
+    exchange = tmp_path / "exchange"
+    exchange.mkdir()
+    config = course / "nbgrader_config.py"
+    config.write_text(f"{config.read_text()}\nc.Exchange.root = {str(exchange)!r}\n")
+    done = api(course).release_feedback(LAB)
+    assert done["success"], done["log"]
+    (returned,) = exchange.rglob("*.html")
+    assert returned.read_text() == page(course, "ada")
+    assert returned.stem == notebook_hash(secret="5ec2e7", notebook_id=LAB)
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_new_seed_grades_everything_again(course, hand_in):
+    submit(course, "ada", hand_in())
+    assert labkit("grade", course) == 0
+    (course / "labkit.json").write_text('{"seed": 7}')
+    assert labkit("grade", course) == 0
+    assert result(course, "ada")["seed"] == 7
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_late_penalty_ends_with_its_cause(course, hand_in, master):
+    config = course / "nbgrader_config.py"
+    zero = 'c.LateSubmissionPlugin.penalty_method = "zero"'
+    config.write_text(f"{config.read_text()}\n{zero}\n")
+    folder = submit(course, "ada", hand_in())
+    with gradebook(course) as book:
+        book.update_or_create_assignment(LAB, duedate="2026-11-19 10:00:00 UTC")
+    for day, penalty in (("20", master.max_score), ("18", 0)):
+        (folder / "timestamp.txt").write_text(f"2026-11-{day} 10:00:00 UTC\n")
+        assert labkit("grade", course) == 0
+        with gradebook(course) as book:
+            submission = book.find_submission(LAB, "ada")
+            assert submission.late_submission_penalty == penalty
 
 
 @pytest.mark.usefixtures("one_warm_process")

@@ -15,6 +15,11 @@ HEAD = "def layer_norm(x, weight=None, bias=None, eps=1e-5):\n    import torch\n
 SHAPE = "x.shape[-1:], weight, bias, eps"
 DIRECT = f"return torch.nn.functional.layer_norm(x, {SHAPE})"
 UNSEEN = "with torch._C.DisableTorchFunction():\n        "  # by the probe
+LAYER = "torch.nn.LayerNorm(x.shape[-1], eps, False, dtype=x.dtype)"
+AFFINE = (
+    "y = y if weight is None else y * weight\n"
+    "    return y if bias is None else y + bias"
+)
 SMUGGLED = {
     "_C": f"{UNSEEN}{DIRECT}",
     "getattr()": f"{UNSEEN}hidden = getattr(torch.nn.functional, 'layer' + '_norm')\n"
@@ -24,6 +29,19 @@ SMUGGLED = {
     "jit": "source = 'def f(x, shape: list[int], weight: Optional[Tensor], bias: "
     "Optional[Tensor], eps: float):\\n return torch.layer_norm(x, shape, weight, bias, "
     f"eps)\\n'\n    return torch.jit.CompilationUnit(source).f(x, {SHAPE})",
+    "LayerNorm": "class Row:\n        def __index__(self):  # the probe looks away\n"
+    f"            self.y = {LAYER}(x)\n            return 0\n    row = Row()\n"
+    f"    torch.arange(3)[row]\n    y = row.y\n    {AFFINE}",
+    "concurrent": "from concurrent.futures import ThreadPoolExecutor\n"
+    f"    y = ThreadPoolExecutor().submit({LAYER}, x).result()\n    {AFFINE}",
+    "apply_": "y = []\n    torch.zeros(1, dtype=x.dtype).apply_(\n"
+    f"        lambda _: y.append({LAYER}(x)) or 0\n    )\n    y, = y\n    {AFFINE}",
+    "overrides": f"y = {LAYER}(x)\n    {AFFINE}\n"
+    "from torch.overrides import TorchFunctionMode\n"
+    "TorchFunctionMode.__enter__ = TorchFunctionMode.__exit__ = lambda *_: None",
+    "register_hook": "y = []\n    one = torch.ones((), requires_grad=True)\n"
+    f"    hook = torch.enable_grad()(lambda _: y.append({LAYER}(x)))\n"
+    f"    one.register_hook(hook)\n    one.backward()\n    y, = y\n    {AFFINE}",
 }
 
 
@@ -88,8 +106,16 @@ def test_honest_answers_are_not_flagged(solution):
         ("import torch.nn.functional as F; F.layer_norm", ["layer_norm"]),
         ("what does not parse (", []),
         ("%timeit 1", ["get_ipython"]),
+        ("torch.nn.LayerNorm(3)", ["LayerNorm"]),
+        ("from torch.nn import LayerNorm", ["LayerNorm"]),
+        ("class LayerNorm(nn.Module):\n    def f(self): super(LayerNorm, self)", []),
     ],
 )
 def test_names_in_the_source(source, names):
-    assert flags.found(source, ["layer_norm"], ["layer_norm"]) == names
+    assert flags.found(source, ["layer_norm"], ["layer_norm", "LayerNorm"]) == names
     assert "getattr()" not in flags.found(source, [], [])
+
+
+def test_a_source_too_long_to_look_through_is_flagged():
+    source = "torch.nn.LayerNorm(3)  # " + 20_000 * "x"
+    assert flags.found(source, ["layer_norm"], []) == ["more than 20,000 characters"]

@@ -1,10 +1,12 @@
 """One submission at a time: right scores, named mistakes, damage that stays local."""
 
 import json
+import sys
 
 import pytest
+import torch
 
-from labkit.checks import find
+from labkit.checks import compare, find, plain, probes
 from labkit.checks import layer_normalization as lab
 from labkit.cli import course_root
 from labkit.grading.grade import grade
@@ -84,6 +86,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
         ("def norm(x): return x", "undefined", "batch_norm is not defined"),
         ("batch_norm = 3", "wrong", "batch_norm"),
         ("def batch_norm(*a, **k): 1 / 0", "wrong", "ZeroDivisionError"),
+        ("def batch_norm(*a, **k): raise OSError('long ' * 10**6)", "wrong", "long"),
         ("def batch_norm(*a, **k): return object()", "wrong", "object"),
         ("", "undefined", "batch_norm is not defined"),
     ],
@@ -128,6 +131,23 @@ def test_a_helper_in_a_cell_of_ones_own_is_named(mark, hand_in, all_but):
     feedback = " ".join(result.by_number["1.1"]["feedback"].split())
     assert "You define spread in a cell of your own" in feedback
     assert "only the answer cells" in feedback
+
+
+@pytest.mark.parametrize("first", ["wrong", "right"])
+def test_an_answer_that_is_defined_again_is_named(mark, hand_in, all_but, first):
+    """In the lab, the check asks the second."""
+    wrong = "def batch_norm(x, *a, **k): return x"
+    notebook = hand_in({"1.1": wrong} if first == "wrong" else {})
+    second = {"cell_type": "code", "id": "mine", "metadata": {}, "source": wrong}
+    place = [cell.id for cell in notebook.cells].index("exercise-1-1")
+    notebook.cells.insert(place + 1, second)
+    result = mark(notebook)
+    feedback = " ".join(result.by_number["1.1"]["feedback"].split())
+    said = "You define batch_norm again in a cell of your own" in feedback
+    assert said == (first == "wrong")
+    noted = ["1.1: A cell below defines batch_norm again."]
+    assert result.notes == (noted if first == "wrong" else [])
+    assert result.score == (all_but("1.1") if first == "wrong" else all_but())
 
 
 def test_an_answer_that_builds_on_a_wrong_one_says_so(mark, hand_in):
@@ -176,12 +196,49 @@ def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
     assert verdict["outcome"] == "unjudged" and "Not judged" in verdict["note"]
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_plain_data_has_room_for_no_long_text(monkeypatch, limited):
+    """Neither when it is made, nor when it comes from who does not keep to that."""
+    text = {"error": "a " * 10**6}
+    if limited:
+        with pytest.raises(ValueError, match="no tensors; at most"):
+            plain.dumps(text)
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr(plain, "HEADER_LIMIT", 2**40)
+        data = plain.dumps(text)
+    with pytest.raises(ValueError, match="no tensors; at most"):
+        plain.loads(data)
+
+
+def test_half_a_character_is_taken_for_a_question_mark():
+    assert plain.loads(plain.dumps({"error": "half: \ud800"})) == {"error": "half: ?"}
+
+
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_the_line_named_is_the_learners(packages):
+    names = {}
+    path = f"/usr/lib/python3/{packages}/torch/nn/functional.py"
+    exec(compile("def refuse(x): raise TypeError('no')", path, "exec"), names)
+
+    def answer(x):
+        return names["refuse"](x)  # the learner's line
+
+    case = probes.Case("a case", "answer", args={"x": torch.ones(2)})
+    (record,) = probes.run("function", {"answer": answer}, [case])
+    assert record["error"]["line"].endswith("# the learner's line")
+
+
+def test_no_line_is_named_where_none_is_the_learners():
+    """An error may come up in PyTorch's backward pass, which no frame leads to."""
+    case = probes.Case("a case", "answer")
+    error = {"stage": "s", "type": "RuntimeError", "message": "no", "line": ""}
+    said = compare.gradients(case, {"error": error}, {"gradients": {}})
+    assert said.endswith("raised RuntimeError: no.")
+
+
 def test_the_judge_never_sees_the_learners_objects(mark, hand_in):
     """What a submission defines or patches stays in its own process."""
-    import sys
-
-    import torch
-
     before = torch.allclose
     spy = "import sys, types\nsys.modules['spy'] = types.ModuleType('spy')\n"
     result = mark(hand_in({"1.2": lambda right: spy + "torch.allclose = 1\n" + right}))

@@ -1,5 +1,6 @@
 """Reading submissions and rebuilding them from the master: damage costs no points."""
 
+import copy
 import json
 import os
 
@@ -148,6 +149,57 @@ def test_of_duplicated_answers_the_last_filled_in_counts(hand_in, master):
     rebuilt = rebuild(master, cells_of(notebook))
     assert answer(rebuilt.notebook).source == "def layer_norm(x): return x"
     assert "2 cells answer exercise 1.2; the last counts." in rebuilt.notes
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_an_answer_that_was_split_is_one_again(hand_in, master, labelled):
+    """JupyterLab's Split Cell gives both halves the metadata, the second a new id."""
+    notebook = hand_in({"1.6": "def pre_norm(x): pass\n\n\ndef post_norm(x): pass"})
+    whole = answer(notebook, "exercise-1-6").source
+    split(notebook, "exercise-1-6", "def post_norm")
+    if not labelled:
+        for cell in notebook.cells:
+            cell.id, cell.metadata = "x", {}
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert answer(rebuilt.notebook, "exercise-1-6").source == whole
+    assert not [note for note in rebuilt.notes if "cells answer" in note]
+
+
+def test_what_was_split_off_counts_where_it_is_read(hand_in, master):
+    helper = "EPSILON = 1e-5\n\n\n"
+    function = "def layer_norm(x): return x / EPSILON"
+    notebook = hand_in({"1.2": helper + function})
+    split(notebook, "exercise-1-2", function)
+    cell = answer(notebook)
+    for source in ("layer_norm(3)", "def layer_norm(", "x = 1"):  # copies, then altered
+        notebook.cells.insert(1, {**cell, "source": source, "id": "copy"})
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert answer(rebuilt.notebook).source == helper + function
+    assert "3 cells answer exercise 1.2; the last counts." in rebuilt.notes
+
+
+def split(notebook, name, where):
+    cell = answer(notebook, name)
+    first, second = cell.source.split(where)
+    place = notebook.cells.index(cell) + 1
+    notebook.cells.insert(place, copy.deepcopy(cell))
+    notebook.cells[place].update(source=where + second, id="second-half")
+    cell.source = first.rstrip()
+
+
+def test_a_second_attempt_in_another_cell_is_not_taken_but_known(hand_in, master):
+    notebook = hand_in({"1.2": "def layer_norm(x): return x"})
+    again = {"cell_type": "code", "id": "new", "metadata": {}}
+    again["source"] = "def layer_norm(x): return x - x.mean()"
+    place = notebook.cells.index(answer(notebook))
+    notebook.cells.insert(place, again)  # above: the answer replaces it
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert same_cells(rebuilt, hand_in({"1.2": "def layer_norm(x): return x"}))
+    assert rebuilt.again == {}
+    notebook.cells.insert(place + 2, again)
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert answer(rebuilt.notebook).source == "def layer_norm(x): return x"
+    assert rebuilt.again == {"1.2": ["layer_norm"]}
 
 
 def test_an_answer_written_into_another_cell_is_found(hand_in, master):

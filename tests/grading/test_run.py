@@ -1,11 +1,14 @@
 """Learners' code can loop, exit, die or print: it costs its own exercise, no more."""
 
 import os
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from labkit.grading.run import Cell, Warm
+from labkit.checks import plain
+from labkit.grading.run import Cell, Check, Warm, clean
 
 
 @pytest.fixture
@@ -62,6 +65,38 @@ def test_output_is_capped(run):
     (flood,) = run("for _ in range(5_000): print('spam' * 10)")
     assert len(text(flood)) < 21_000
     assert "characters cut" in text(flood)
+
+
+def test_half_a_character_is_printed_as_a_question_mark(run):
+    (printed,) = run("print('half: \\ud800')")
+    assert text(printed) == "half: ?\n"
+
+
+def test_a_forged_error_is_cut():
+    forged = {"output_type": "error", "ename": "E" * 10**6, "evalue": "a" * 10**6}
+    (error,) = clean([forged | {"traceback": []}])
+    assert (len(error["ename"]), len(error["evalue"])) == (100, 1000)
+
+
+def test_names_that_are_said_to_be_missing_are_few(run, warm):
+    forge = (
+        "program = type(get_ipython())._showtraceback.__globals__\n"
+        "program['ask'] = lambda *a: ({'missing': ['name'] * 10**5}, b'')"
+    )
+    request = plain.dumps({})
+    _, check = warm.run([Cell(0, forge), Check(1, request)], 2.0)
+    assert len(check.missing) == 10
+
+
+def test_a_process_is_ended_once(monkeypatch):
+    """Its id may be that of another process by the time of a second end."""
+    ended, warm = [], Warm()
+    monkeypatch.setattr("os.killpg", lambda pid, _: ended.append(pid))
+    warm.control, _ = socket.socketpair()
+    warm.process = SimpleNamespace(pid=12, wait=lambda: None)
+    warm._stop()
+    warm._stop()
+    assert ended == [12]
 
 
 def test_what_notebooks_do(run):

@@ -187,6 +187,27 @@ def test_only_python_and_the_system_are_bound(plan):
         assert bound not in (Path("/"), Path.home(), Path("/etc"), Path("/proc"))
 
 
+def test_the_answers_of_a_checkout_are_hidden(monkeypatch):
+    """It may lie where the system does, say in /usr/src."""
+    with reachable() as system, reachable() as home:
+        checkout = system / "src"
+        for name in ("labkit/checks", "solutions", "chapters", ".git"):
+            (checkout / name).mkdir(parents=True)
+        (checkout / "_toc.yml").touch()
+        solution = checkout / "solutions" / "lab_01.py"
+        solution.touch()
+        monkeypatch.setattr(room, "SYSTEM", (*room.SYSTEM, str(system)))
+        room.furnish(home)
+        monkeypatch.setattr(room, "PACKAGE", checkout / "labkit")
+        plan = room.plan(home, 60)
+        hidden = {Path(path).name for path in plan["hidden"]}
+        assert hidden == {"labkit", "solutions", ".git"}
+        assert str(solution) in plan["secret"]
+        assert attempt(plan) == "shut in\n"
+        plan["hidden"] = []
+        assert f"does not see {solution}" in attempt(plan)
+
+
 def test_a_package_installed_among_others_is_hidden(plan):
     """Where labkit is not a checkout, its answers lie beside PyTorch."""
     home = Path(plan["root"]).parent
