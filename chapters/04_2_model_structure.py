@@ -422,9 +422,9 @@ plots.show(fig, text, kind="png")
 r"""
 To have positions matters most. Of the tables, how large they *start* matters more here
 than whether they are learned: in a run this short a table that starts near zero is
-still being discovered. The paper compares no starts but kinds of positions, and there
-it hardly matters which, as long as there are any (Dosovitskiy et al. 2021
-{cite}`dosovitskiy2021`, Table 8, ViT-B/16, ImageNet 5-shot linear accuracy):
+still being discovered. The paper compares no starts but kinds of positions (Dosovitskiy
+et al. 2021 {cite}`dosovitskiy2021`, Table 8, ViT-B/16, ImageNet 5-shot linear
+accuracy):
 
 | Positions | Accuracy, % |
 |---|---|

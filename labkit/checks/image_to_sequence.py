@@ -12,14 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.checks.exercise import (
-    Cases,
-    Draw,
-    Exercise,
-    Records,
-    looks_at,
-    not_three,
-)
+from labkit.checks.exercise import Cases, Draw, Exercise, Records, looks_at, not_three
 from labkit.checks.probes import Case
 
 # ---------------------------------------------------------------------------- 4.1.1

@@ -11,14 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.checks.compare import close
-from labkit.checks.exercise import (
-    Cases,
-    Draw,
-    Exercise,
-    Records,
-    looks_at,
-    not_three,
-)
+from labkit.checks.exercise import Cases, Draw, Exercise, Records, looks_at, not_three
 from labkit.checks.probes import Case, Layer
 
 EPS = 1e-6  # Dosovitskiy et al.'s, not PyTorch's 1e-5
