@@ -917,6 +917,10 @@ axes[1].set_xlabel("step")
 accuracy = {key: result[1].mean() for key, result in results.items()}
 gain = accuracy[12, "post-norm, warm-up"] - accuracy[12, "post-norm"]
 text = f"warm-up lifts post-norm at depth 12 by more than 20 points: {bool(gain > 0.2)}"
+ends = {name: results[12, name][0][-20:].mean().item() for name in ARMS}
+stays = abs(ends["post-norm"] - math.log(10)) < 0.5
+text += f"\npost-norm ends within 0.5 of the loss of guessing: {stays}"
+text += f"\nno norm ends above 10: {ends['no norm'] > 10}"
 plots.show(fig, text, kind="png")
 
 # %% [markdown]
