@@ -38,13 +38,13 @@ from nbgrader.apps import NbGraderAPI  # noqa: E402
 from labkit.cli import course_root  # noqa: E402
 from labkit.grading import feedback  # noqa: E402
 from labkit.grading.course import Course  # noqa: E402
-from labkit.grading.crew import PAYS, cores  # noqa: E402
 from labkit.grading.grade import grade  # noqa: E402
 from labkit.grading.gradebook import Writer  # noqa: E402
 from labkit.grading.judge import Judge  # noqa: E402
-from labkit.grading.notebook import grade_id, parse, rebuild  # noqa: E402
 from labkit.grading.release import release  # noqa: E402
-from labkit.grading.run import Cell, Warm  # noqa: E402
+from labkit.grading.sandbox.client import Cell, Warm  # noqa: E402
+from labkit.grading.submission import grade_id, parse, rebuild  # noqa: E402
+from labkit.grading.workers import PAYS, cores  # noqa: E402
 
 BAR = 15  # times faster than stock
 LIGHT = 0.2  # seconds: a lab whose own cells take less has to meet the bar

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from labkit.grading import feedback
 from labkit.grading.course import Course, CourseError, Submission, write
-from labkit.grading.crew import PAYS, Setup, cores, graded
 from labkit.grading.grade import engine
 from labkit.grading.gradebook import Writer
 from labkit.grading.summary import counted
+from labkit.grading.workers import PAYS, Setup, cores, graded
 
 FORMAT = 2  # of a result file
 
@@ -33,7 +33,7 @@ class Options:
     workers    processes; by default all cores, if there is work enough for them
     scheduler  of a Dask cluster whose workers grade instead
     unsafe     run learners' code without a sandbox
-    group      a control group to limit submissions in, from labkit.grading.cgroup
+    group      a control group to limit submissions in, from sandbox.cgroup.claim
     device     "cpu" or "cuda", where learners' code computes
     """
 

@@ -86,7 +86,7 @@ def _said(command: Callable[[argparse.Namespace], int]) -> Callable:
 
         from labkit.grading.course import CourseError
         from labkit.grading.judge import UnknownExercise
-        from labkit.grading.sandbox import Refused
+        from labkit.grading.sandbox.confine import Refused
 
         try:
             return command(args)
@@ -162,9 +162,10 @@ def _grade(args: argparse.Namespace) -> int:
 
 
 def _grade_course(args: argparse.Namespace) -> int:
-    from labkit.grading import cgroup, summary
+    from labkit.grading import summary
     from labkit.grading.batch import Options, grade_lab
     from labkit.grading.course import Course, CourseError
+    from labkit.grading.sandbox import cgroup
 
     course = Course(args.path)
     left_out = [_complain(problem) for problem in course.left_out(args.lab)]
@@ -198,11 +199,12 @@ def _grade_course(args: argparse.Namespace) -> int:
 
 
 def _grade_file(args: argparse.Namespace) -> int:
-    from labkit.grading import cgroup, summary
+    from labkit.grading import summary
     from labkit.grading.grade import grade, refuse
     from labkit.grading.judge import Judge
-    from labkit.grading.notebook import Unreadable, read_bytes
-    from labkit.grading.run import Warm
+    from labkit.grading.sandbox import cgroup
+    from labkit.grading.sandbox.client import Warm
+    from labkit.grading.submission import Unreadable, read_bytes
 
     master = _master_for(args.path, args.lab)
     seed = secrets.randbits(31) if args.seed is None else args.seed
@@ -231,7 +233,7 @@ def _master_for(path: Path, wanted: str | None):
     """The master of the lab that a notebook is of: as asked for, as the notebook says,
     or as the file's name says."""
     from labkit.grading.course import CourseError
-    from labkit.grading.notebook import Master, Unreadable, parse, read_bytes
+    from labkit.grading.submission import Master, Unreadable, parse, read_bytes
 
     solutions = {p.stem: p for p in sorted(_solutions().glob("*.ipynb"))}
     mark = None

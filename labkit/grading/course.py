@@ -22,7 +22,7 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
-from labkit.grading.notebook import Master, Unreadable, read_bytes
+from labkit.grading.submission import Master, Unreadable, read_bytes
 
 CONFIG = "nbgrader_config.py"
 SECRET = "submission_secret.txt"

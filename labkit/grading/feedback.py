@@ -9,8 +9,8 @@ from nbgrader.converters.base import NbGraderException
 from sqlalchemy.exc import SAWarning
 
 from labkit.grading.course import Course, CourseError
-from labkit.grading.crew import pool
 from labkit.grading.page import Page
+from labkit.grading.workers import pool
 
 PART = 50  # pages that one process writes in one go
 

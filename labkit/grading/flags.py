@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from labkit.grading.notebook import PARSE_LIMIT, syntax
+from labkit.grading.submission import PARSE_LIMIT, syntax
 
 COMPUTED = "getattr()"  # of a name that the source does not spell out
 TOOLS = frozenset(

@@ -41,7 +41,7 @@ class Page(HTMLExporter):
 
     def from_notebook_node(self, nb, resources=None, **kw):
         """As HTMLExporter does, but that then parses the page to describe images,
-        which takes as long as all the rest; labkit.grading.run describes them."""
+        which takes as long as all the rest; sandbox/client.py describes them."""
         resources = self._init_resources(resources)
         widgets = WidgetsDataTypeFilter(
             notebook_metadata=self._nb_metadata, parent=self, resources=resources

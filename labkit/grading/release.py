@@ -10,7 +10,7 @@ from nbgrader.converters.base import NbGraderException
 
 from labkit.grading.course import CONFIG, Course, CourseError, write
 from labkit.grading.gradebook import Writer
-from labkit.grading.notebook import Master
+from labkit.grading.submission import Master
 
 MARK = "# A course directory made by labkit release."
 CONFIGURATION = f"""{MARK} Yours to edit.

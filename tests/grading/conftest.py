@@ -19,8 +19,8 @@ from labkit.cli import course_root
 from labkit.grading import cli
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
-from labkit.grading.notebook import Master, grade_id
-from labkit.grading.run import Refused, Warm
+from labkit.grading.sandbox.client import Refused, Warm
+from labkit.grading.submission import Master, grade_id
 
 LAB = "lab_01_layer_normalization"
 SEED = 20_260
@@ -91,8 +91,8 @@ def sharing(warm):
     """Let all runs share one warm process, whose start takes seconds."""
     shared = contextlib.nullcontext(warm)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labkit.grading.crew.Warm", lambda *_, **__: shared)
-        patch.setattr("labkit.grading.run.Warm", lambda *_, **__: shared)
+        patch.setattr("labkit.grading.workers.Warm", lambda *_, **__: shared)
+        patch.setattr("labkit.grading.sandbox.client.Warm", lambda *_, **__: shared)
         yield
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.checks import find
-from labkit.grading.notebook import grade_id
+from labkit.grading.submission import grade_id
 
 FIRST = "1.1"  # the exercise whose answer cell carries the hostile code
 MARK = "98765"  # seconds: how to find a process that was left behind

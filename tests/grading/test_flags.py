@@ -6,7 +6,7 @@ import pytest
 from labkit.checks import find
 from labkit.cli import course_root
 from labkit.grading import flags
-from labkit.grading.notebook import Master, grade_id
+from labkit.grading.submission import Master, grade_id
 
 from .test_course import labkit, page, result, scores, submit
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labkit.grading.grade import grade
-from labkit.grading.run import Cell, Outcome
+from labkit.grading.sandbox.client import Cell, Outcome
 
 VALUES = st.recursive(
     st.none()

@@ -11,8 +11,8 @@ from labkit.checks import layer_normalization as lab
 from labkit.cli import course_root
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
-from labkit.grading.notebook import Master
-from labkit.grading.run import Outcome, Warm
+from labkit.grading.sandbox.client import Outcome, Warm
+from labkit.grading.submission import Master
 
 from .conftest import SEED, TIMEOUT, planted
 
@@ -170,8 +170,8 @@ def test_an_answer_that_builds_on_a_wrong_one_says_so(mark, hand_in):
         "probes.run = lambda *a: [{'error': None}] * len(a[2])",
         "from labkit.checks import probes\nprobes.run = lambda *a: []",
         "from labkit.checks import plain\nplain.dumps = lambda *a: b'x' * 1000",
-        "from labkit.grading import learner\n"
-        "learner.ask = lambda *a: ({'outcome': 'right', 'passed': True}, b'')",
+        "from labkit.grading.sandbox import process\n"
+        "process.ask = lambda *a: ({'outcome': 'right', 'passed': True}, b'')",
         "get_ipython().input_transformers_cleanup.append(lambda lines: [])",
         "class layer_norm_(torch.Tensor):\n    __eq__ = lambda *a: True",
     ],
@@ -185,7 +185,7 @@ def test_patching_earns_nothing(mark, hand_in, attack):
 
 @pytest.mark.parametrize("records", [None, [], [{}], "x", [None] * 50])
 def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
-    from labkit.grading.notebook import parse, rebuild
+    from labkit.grading.submission import parse, rebuild
 
     _, cells = parse(json.dumps(hand_in()).encode())
     question = master.questions[0]

@@ -136,7 +136,7 @@ def test_no_process_is_left(graded):
 
 def test_a_process_that_is_left_would_be_found():
     orphaned = ["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", sys.executable]
-    waits = ["-c", "import time; time.sleep(60)", "labkit.grading.learner"]
+    waits = ["-c", "import time; time.sleep(60)", "labkit.grading.sandbox.process"]
     left = int(subprocess.run([*orphaned, *waits], capture_output=True).stdout)
     try:
         assert left in [pid for pid, _, _ in orphans()]
@@ -159,7 +159,7 @@ def orphans():
     return [
         (pid, parent, command)
         for pid, parent, command in processes()
-        if "labkit.grading.learner" in command and parent != os.getpid()
+        if "labkit.grading.sandbox.process" in command and parent != os.getpid()
         if parent == 1 or not re.search("python|bwrap", commands.get(parent, ""))
     ]
 

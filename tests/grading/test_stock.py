@@ -15,8 +15,8 @@ from labkit.cli import course_root
 from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.gradebook import Writer
-from labkit.grading.notebook import Master, grade_id
 from labkit.grading.release import release
+from labkit.grading.submission import Master, grade_id
 
 from .conftest import planted
 

@@ -11,7 +11,7 @@ import pytest
 
 from labkit.grading import cli
 from labkit.grading.course import CourseError, Submission
-from labkit.grading.crew import Setup, graded
+from labkit.grading.workers import Setup, graded
 
 from .conftest import LAB, SEED, TIMEOUT
 

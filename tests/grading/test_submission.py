@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from labkit.grading.notebook import (
+from labkit.grading.submission import (
     SIZE_LIMIT,
     Unreadable,
     defined_names,

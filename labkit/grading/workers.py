@@ -30,8 +30,8 @@ import nbformat
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.grade import grade, refuse
 from labkit.grading.judge import Judge
-from labkit.grading.notebook import Master
-from labkit.grading.run import Warm
+from labkit.grading.sandbox.client import Warm
+from labkit.grading.submission import Master
 
 PAYS = 20  # submissions from which several processes earn their start
 ATTEMPTS = 3  # at a submission during which workers get lost
@@ -84,7 +84,7 @@ def graded(
     workers    processes on this machine
     scheduler  the address of a Dask scheduler, to use its workers instead
 
-    Raises sandbox.Refused where there is no sandbox, and CourseError for a cluster
+    Raises confine.Refused where there is no sandbox, and CourseError for a cluster
     that cannot be reached.
     """
     if workers <= 1 and not scheduler:
@@ -96,10 +96,10 @@ def graded(
         return
     with ExitStack() as stack:
         if scheduler:
-            start, room = _cluster(scheduler, stack)
+            start, at_once = _cluster(scheduler, stack)
         else:
-            start, room = lambda: _processes(workers, stack), 2 * workers
-        yield from _Line(setup, start, room).graded(submissions)
+            start, at_once = lambda: _processes(workers, stack), 2 * workers
+        yield from _Line(setup, start, at_once).graded(submissions)
 
 
 def _grade(data: bytes, reason: str, judge: Judge, warm: Warm):
@@ -112,8 +112,8 @@ def _grade(data: bytes, reason: str, judge: Judge, warm: Warm):
 class _Line:
     """Submissions on their way through an executor, a few at a time."""
 
-    def __init__(self, setup: Setup, start: Callable[[], Executor], room: int):
-        self.setup, self.start, self.room = setup, start, room
+    def __init__(self, setup: Setup, start: Callable[[], Executor], at_once: int):
+        self.setup, self.start, self.at_once = setup, start, at_once
         self.executor = start()
         self.broken = False
         self.again: deque[tuple[Submission, int]] = deque()
@@ -122,7 +122,7 @@ class _Line:
     def graded(self, submissions: Iterable[Submission]) -> Iterator[Graded]:
         waiting = iter(submissions)
         while True:
-            while len(self.at_work) < self.room and not self.broken:
+            while len(self.at_work) < self.at_once and not self.broken:
                 submission, tries = next(waiting, None), 0
                 if submission is None:
                     if not self.again:
@@ -186,10 +186,10 @@ def _processes(workers: int, stack: ExitStack) -> Executor:
 
 def _end_with_parent() -> None:
     """In a worker: a grader that is killed must not leave it behind."""
-    from labkit.grading import sandbox
+    from labkit.grading.sandbox import confine
 
-    if not sandbox.supported():
-        sandbox.end_with_parent()
+    if not confine.supported():
+        confine.end_with_parent()
 
 
 def _cluster(address: str, stack: ExitStack) -> tuple[Callable[[], Executor], int]:

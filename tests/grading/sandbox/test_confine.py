@@ -10,20 +10,21 @@ from pathlib import Path
 import pytest
 
 import labkit
-from labkit.grading import cli, room, run, sandbox
+from labkit.grading import cli
+from labkit.grading.sandbox import client, confine, rootfs
 
-from .conftest import LAB, reachable
+from ..conftest import LAB, reachable
 
 # Runs the self-test without PyTorch, after `spoil` has taken something away.
-TRIAL = """
+SELFTEST = """
 import sys, json
-from labkit.grading import sandbox, trial
+from labkit.grading.sandbox import confine, selftest
 plan = json.loads(sys.argv[1])
 exec(sys.argv[2])
-sandbox.adopt()
+confine.adopt()
 try:
-    trial.run(plan)
-except sandbox.Refused as reason:
+    selftest.run(plan)
+except confine.Refused as reason:
     print("refused:", reason)
 else:
     print("shut in")
@@ -31,24 +32,24 @@ else:
 
 
 WITHOUT_KEYCTL = """
-whole, known = sandbox._filter, sandbox.CALLS
+whole, known = confine._filter, confine.CALLS
 def _filter():
-    sandbox.CALLS = {name: known[name] for name in known if name != "keyctl"}
-    code, sandbox.CALLS = whole(), known
+    confine.CALLS = {name: known[name] for name in known if name != "keyctl"}
+    code, confine.CALLS = whole(), known
     return code
-sandbox._filter = _filter
+confine._filter = _filter
 """
 
 
 @pytest.fixture(scope="module")
 def plan(sandboxed):
     with reachable() as home:
-        room.furnish(home)
-        yield room.plan(home, 60)
+        rootfs.lay_out(home)
+        yield rootfs.plan(home, 60)
 
 
 def attempt(plan, spoil="", prefix=(), **environment):
-    command = [sys.executable, "-P", "-c", TRIAL, json.dumps(plan), spoil]
+    command = [sys.executable, "-P", "-c", SELFTEST, json.dumps(plan), spoil]
     library = str(Path(plan["root"]).with_name("library"))
     done = subprocess.run(
         [*prefix, *command],
@@ -68,16 +69,16 @@ def test_the_sandbox_is_on(sandboxed, plan):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ("sandbox._deny_calls = lambda: None", "calls: no ptrace"),
-        ("sandbox._drop_capabilities = lambda: None", "rights: no capability"),
-        ("sandbox._limit = lambda *a: None", "limits: memory"),
-        ("sandbox._enter_root = lambda plan: None", "/learner"),
-        ("sandbox.NAMESPACES.pop('pid')", "processes: sees only itself"),
-        ("sandbox.libc.unshare = lambda flags: -1", "unshare"),
+        ("confine._deny_calls = lambda: None", "calls: no ptrace"),
+        ("confine._drop_capabilities = lambda: None", "rights: no capability"),
+        ("confine._limit = lambda *a: None", "limits: memory"),
+        ("confine._enter_root = lambda plan: None", "/learner"),
+        ("confine.NAMESPACES.pop('pid')", "processes: sees only itself"),
+        ("confine.libc.unshare = lambda flags: -1", "unshare"),
         (WITHOUT_KEYCTL, "calls: no keyctl"),
         ("plan['binds'].append('/does-not-exist')", "mounting /does-not-exist"),
         ("plan['root'] = '/'", "refused"),
-        ("sandbox.FILE_SIZE = 0", "files: has a folder"),
+        ("confine.FILE_SIZE = 0", "files: has a folder"),
         ("plan['secret'].append('/usr')", "does not see /usr"),
     ],
 )
@@ -90,8 +91,8 @@ def test_a_missing_layer_is_noticed(plan, spoil, said):
 def test_each_namespace_is_checked(plan):
     """One that was not made is noticed before anything runs."""
     for name in ("net", "ipc", "uts"):
-        spoil = "old = sandbox.libc.unshare\nsandbox.libc.unshare = lambda flags: old("
-        spoil += f"flags - sandbox.NAMESPACES[{name!r}])"
+        spoil = "old = confine.libc.unshare\nconfine.libc.unshare = lambda flags: old("
+        spoil += f"flags - confine.NAMESPACES[{name!r}])"
         answer = attempt(plan, spoil)
         assert f"refused: still in the {name} namespace" in answer
 
@@ -143,7 +144,7 @@ def test_a_platform_without_one_is_refused_in_a_sentence(
 ):
     path = tmp_path / f"{LAB}.ipynb"
     path.write_text(json.dumps(hand_in()))
-    monkeypatch.setattr(sandbox.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(confine.platform, "system", lambda: "Darwin")
     assert cli.main(["grade", str(path)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Darwin" in said and "--unsafe" in said
@@ -158,12 +159,12 @@ def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
 
     def launch(self):
         tried.append(self.prefix[:1])
-        raise run.Refused("unshare: Operation not permitted")
+        raise client.Refused("unshare: Operation not permitted")
 
-    monkeypatch.setattr(run.Warm, "_launch", launch)
-    monkeypatch.setattr(run.shutil, "which", lambda name: f"/usr/bin/{name}")
-    with pytest.raises(run.Refused, match="not permitted"):
-        run.Warm().__enter__()
+    monkeypatch.setattr(client.Warm, "_launch", launch)
+    monkeypatch.setattr(client.shutil, "which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(client.Refused, match="not permitted"):
+        client.Warm().__enter__()
     assert tried == [[], ["/usr/bin/bwrap"]]
 
 
@@ -196,10 +197,10 @@ def test_the_answers_of_a_checkout_are_hidden(monkeypatch):
         (checkout / "_toc.yml").touch()
         solution = checkout / "solutions" / "lab_01.py"
         solution.touch()
-        monkeypatch.setattr(room, "SYSTEM", (*room.SYSTEM, str(system)))
-        room.furnish(home)
-        monkeypatch.setattr(room, "PACKAGE", checkout / "labkit")
-        plan = room.plan(home, 60)
+        monkeypatch.setattr(rootfs, "SYSTEM", (*rootfs.SYSTEM, str(system)))
+        rootfs.lay_out(home)
+        monkeypatch.setattr(rootfs, "PACKAGE", checkout / "labkit")
+        plan = rootfs.plan(home, 60)
         hidden = {Path(path).name for path in plan["hidden"]}
         assert hidden == {"labkit", "solutions", ".git"}
         assert str(solution) in plan["secret"]
@@ -212,7 +213,7 @@ def test_a_package_installed_among_others_is_hidden(plan):
     """Where labkit is not a checkout, its answers lie beside PyTorch."""
     home = Path(plan["root"]).parent
     hidden = Path("/usr/share")
-    elsewhere = room.plan(home, 60, hide=(hidden,))
+    elsewhere = rootfs.plan(home, 60, hide=(hidden,))
     assert elsewhere["hidden"] == [str(hidden)]
     elsewhere["secret"] += [str(path) for path in hidden.iterdir()]
     assert attempt(elsewhere) == "shut in\n"

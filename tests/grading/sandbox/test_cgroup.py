@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading import cgroup, room, sandbox
+from labkit.grading.sandbox import cgroup, confine, rootfs
 
-from .conftest import reachable
-from .test_course import labkit, submit
-from .test_sandbox import attempt
+from ..conftest import reachable
+from ..test_course import labkit, submit
+from .test_confine import attempt
 
 V2 = Path("/sys/fs/cgroup")
 
@@ -63,7 +63,7 @@ def test_a_submission_gets_its_limits(lent):
         cgroup.enter(str(lent), 7, 1, 1)
     cgroup.leave(str(lent), 7)
     cgroup.leave(str(lent), 7)  # what is gone stays gone
-    cgroup.enter(str(lent), 7, sandbox.MEMORY, sandbox.PROCESSES)
+    cgroup.enter(str(lent), 7, confine.MEMORY, confine.PROCESSES)
     written = {p.name: p.read_text() for p in (lent / "submission-7").iterdir()}
     assert written == {  # and what else this kernel would have
         "memory.max": str(2**31),
@@ -77,8 +77,8 @@ def test_limits_that_do_not_hold_are_noticed(lent, sandboxed):
     assert cgroup.failures(str(lent)) == ["control groups: no limit on processes"]
     assert "No such file" in cgroup.failures("/does/not/exist")[0]
     with reachable() as home:
-        room.furnish(home)
-        answer = attempt(room.plan(home, 60, group=str(lent)))
+        rootfs.lay_out(home)
+        answer = attempt(rootfs.plan(home, 60, group=str(lent)))
     assert "refused: the self-test found: control groups: no limit on" in answer
 
 
@@ -117,12 +117,12 @@ def borrowed():
     yield scope
 
 
-CLAIMING = "plan['group'] = sandbox.cgroup.claim()\nassert plan['group'], 'not lent'"
+CLAIMING = "plan['group'] = confine.cgroup.claim()\nassert plan['group'], 'not lent'"
 
 
 def test_they_hold_where_they_are_lent(borrowed, sandboxed):
     """The self-test, which tries one process and one page too many, for real."""
     with reachable() as home:
-        room.furnish(home)
-        answer = attempt(room.plan(home, 60), CLAIMING, borrowed)
+        rootfs.lay_out(home)
+        answer = attempt(rootfs.plan(home, 60), CLAIMING, borrowed)
     assert answer.endswith("shut in\n")

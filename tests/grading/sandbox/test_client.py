@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from labkit.checks import plain
-from labkit.grading.run import Cell, Check, Warm, clean
+from labkit.grading.sandbox.client import Cell, Check, Warm, clean
 
 
 @pytest.fixture

@@ -16,30 +16,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from labkit.grading import cgroup, sandbox, wire
+from labkit.grading.sandbox import cgroup, confine, protocol
 
 
 def run(plan: dict) -> None:
     """Raise Refused with what was possible in the sandbox and must not be."""
     ours, theirs = socket.socketpair()
     grader = os.getpid()
-    pid = sandbox.spawn(
-        plan, lambda: wire.send(theirs, {"possible": failures(plan, grader)})
+    pid = confine.spawn(
+        plan, lambda: protocol.send(theirs, {"possible": failures(plan, grader)})
     )
     theirs.close()
     try:
-        possible = wire.receive(ours, time.monotonic() + 60)[0]["possible"]
+        possible = protocol.receive(ours, time.monotonic() + 60)[0]["possible"]
     except (OSError, EOFError):
         possible = ["the self-test did not finish"]
     finally:
         ours.close()
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        sandbox.clear(plan, pid)
+        confine.clear(plan, pid)
     if plan["group"]:
         possible += cgroup.failures(plan["group"])
     if possible:
-        raise sandbox.Refused(f"the self-test found: {'; '.join(possible)}")
+        raise confine.Refused(f"the self-test found: {'; '.join(possible)}")
 
 
 def failures(plan: dict, grader: int) -> list[str]:
@@ -65,7 +65,7 @@ def _attempts(plan: dict, grader: int) -> Iterator[tuple[str, Callable[[], bool]
     yield "processes: sees only itself", lambda: os.getpid() == 1
     yield "processes: reaches no other", lambda: _denied(os.kill, -1, 0)
     yield "processes: reaches no grader", lambda: _denied(os.kill, grader, 0)
-    for path in ("/forbidden", "/usr/forbidden", f"{sandbox.__file__}.forbidden"):
+    for path in ("/forbidden", "/usr/forbidden", f"{confine.__file__}.forbidden"):
         yield f"files: cannot write {path}", lambda path=path: _denied(open, path, "w")
     for path in (*plan["secret"], "/etc/shadow", "/proc/1", "/run", "/sys", "/var"):
         yield f"files: does not see {path}", lambda path=path: not os.path.exists(path)
@@ -78,8 +78,8 @@ def _attempts(plan: dict, grader: int) -> Iterator[tuple[str, Callable[[], bool]
         socket.AF_PACKET,
     ):
         yield f"network: no {family.name}", lambda f=family: _denied(socket.socket, f)
-    column = sandbox.MACHINES[os.uname().machine][0]
-    calls = sandbox.CALLS | {"clone3": sandbox.CLONE3}
+    column = confine.MACHINES[os.uname().machine][0]
+    calls = confine.CALLS | {"clone3": confine.CLONE3}
     for name, numbers in calls.items():
         yield f"calls: no {name}", lambda n=numbers: _call_denied(n[column])
     yield "limits: size of a file", _file_capped
@@ -103,24 +103,24 @@ def _denied(call: Callable, *arguments) -> bool:
 
 def _call_denied(number: int) -> bool:
     """Whether the kernel refuses a system call before it looks at its arguments."""
-    failed = sandbox.libc.syscall(number, -1, -1, -1, -1, -1, -1) == -1
+    failed = confine.libc.syscall(number, -1, -1, -1, -1, -1, -1) == -1
     return failed and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
 
 
 def _no_capability() -> bool:
-    header = struct.pack("Ii", sandbox.CAPABILITY_VERSION_3, 0)
+    header = struct.pack("Ii", confine.CAPABILITY_VERSION_3, 0)
     held = ctypes.create_string_buffer(24)
-    return sandbox.libc.capget(header, held) == 0 and not any(held.raw)
+    return confine.libc.capget(header, held) == 0 and not any(held.raw)
 
 
 def _can_write() -> bool:
-    with tempfile.TemporaryFile(dir=sandbox.SCRATCH) as file:
+    with tempfile.TemporaryFile(dir=confine.SCRATCH) as file:
         return file.write(b"x") == 1
 
 
 def _file_capped() -> bool:
     with tempfile.TemporaryFile() as file:
-        return _denied(os.pwrite, file.fileno(), b"xx", sandbox.FILE_SIZE)
+        return _denied(os.pwrite, file.fileno(), b"xx", confine.FILE_SIZE)
 
 
 def _folder_capped() -> bool:
@@ -128,7 +128,7 @@ def _folder_capped() -> bool:
     files = [tempfile.TemporaryFile() for _ in range(3)]
     try:
         return any(
-            _denied(os.posix_fallocate, file.fileno(), 0, sandbox.FILE_SIZE)
+            _denied(os.posix_fallocate, file.fileno(), 0, confine.FILE_SIZE)
             for file in files
         )
     finally:
@@ -141,7 +141,7 @@ def _memory_capped() -> bool:
 
     An eighth more, since this process may have shrunk after its size was taken.
     """
-    too_much = sandbox.MEMORY + sandbox.MEMORY // 8
+    too_much = confine.MEMORY + confine.MEMORY // 8
     for size in (too_much, 2**45):
         if not _denied(mmap.mmap, -1, size):
             return False
@@ -155,7 +155,7 @@ def _memory_capped() -> bool:
 def _open_files_capped() -> bool:
     opened = []
     try:
-        while len(opened) < sandbox.OPEN_FILES:
+        while len(opened) < confine.OPEN_FILES:
             opened.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
         return True
@@ -169,7 +169,7 @@ def _processes_capped() -> bool:
     """Threads stand for processes: they count alike and cost less."""
     stop, threads = threading.Event(), []
     try:
-        for _ in range(sandbox.PROCESSES):
+        for _ in range(confine.PROCESSES):
             threads.append(threading.Thread(target=stop.wait, daemon=True))
             threads[-1].start()
     except RuntimeError:

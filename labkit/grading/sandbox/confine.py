@@ -7,7 +7,7 @@ Root        read-only; holds Python, system libraries and an empty folder of 64 
 Limits      memory, CPU time, processes, open files, size of a file
 Rights      no capability, and none to be gained
 Calls       seccomp denies what the others would have to withstand
-Group       limits on all its processes together, where labkit.grading.cgroup has one
+Group       limits on all its processes together, where the system lends one
 
 Whatever cannot be set up raises, and then no learner's code runs. Only the standard
 library is used, because a forked copy of the warm process does all this.
@@ -23,7 +23,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 
-from labkit.grading import cgroup
+from labkit.grading.sandbox import cgroup
 
 MIB = 2**20
 MEMORY = 2048 * MIB  # beyond what the warm process has
@@ -248,7 +248,7 @@ def _size() -> int:
 def confine(plan: dict, before: dict[str, str], size: int) -> None:
     """Shut this process in. Raises OSError with the step that failed.
 
-    plan    from labkit.grading.room.plan
+    plan    from labkit.grading.sandbox.rootfs.plan
     before  the namespaces outside, none of which may still be ours
     size    of this process; MEMORY comes on top
     """
@@ -269,7 +269,7 @@ def confine(plan: dict, before: dict[str, str], size: int) -> None:
 
 
 def _enter_root(plan: dict) -> None:
-    """Change to the read-only root that labkit.grading.room laid out."""
+    """Change to the read-only root that labkit.grading.sandbox.rootfs laid out."""
     root = plan["root"]
     _mount("none", "/", MS_REC | MS_PRIVATE)
     _mount(root, root, MS_BIND | MS_REC)

@@ -1,6 +1,6 @@
 """Run a rebuilt notebook in a learner's process, with a time limit for every step.
 
-The grader's side of labkit.grading.learner. Nothing here trusts what comes back.
+The grader's side of sandbox/process.py. Nothing here trusts what comes back.
 """
 
 import os
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.checks import plain
-from labkit.grading import room, sandbox, wire
-from labkit.grading.sandbox import Refused
+from labkit.grading.sandbox import confine, protocol, rootfs
+from labkit.grading.sandbox.confine import Refused
 
 START_LIMIT = 120.0  # seconds until the warm process is ready
 REPLAYS = 10  # a notebook may take this many times the limit of a cell, and no longer
@@ -80,10 +80,10 @@ class Warm:
     timeout  seconds for a cell, the longest that run() will be given
     unsafe   do without the sandbox
     hide     folders that no learner's process may see even where Python lies there
-    group    a control group to limit submissions in, from labkit.grading.cgroup
+    group    a control group to limit submissions in, from sandbox.cgroup.claim
     device   where learners' code runs; "cuda" needs unsafe
 
-    Raises sandbox.Refused where there can be no sandbox, unless `unsafe`.
+    Raises confine.Refused where there can be no sandbox, unless `unsafe`.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class Warm:
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Warm":
-        why_not = sandbox.supported()
+        why_not = confine.supported()
         if why_not and not self.unsafe:
             raise Refused(why_not)
         self.home = tempfile.mkdtemp(prefix="labkit-grade-")
         try:
-            room.furnish(Path(self.home))
+            rootfs.lay_out(Path(self.home))
             self._launch_somehow()
         except BaseException:
             shutil.rmtree(self.home, ignore_errors=True)
@@ -163,7 +163,7 @@ class Warm:
             ours, theirs = socket.socketpair()
             folder = tempfile.mkdtemp(dir=self.home)
             try:
-                wire.send(self.control, {"folder": folder})
+                protocol.send(self.control, {"folder": folder})
                 socket.send_fds(self.control, [b"."], [theirs.fileno()])
                 pid = self._answer()["pid"]
             except (OSError, EOFError):
@@ -180,14 +180,14 @@ class Warm:
 
     def reap(self, pid: int) -> None:
         try:
-            wire.send(self.control, {"end": pid})
+            protocol.send(self.control, {"end": pid})
             self._answer()
         except (OSError, EOFError):
             self._stop()
             self._launch()
 
     def _answer(self) -> dict:
-        return wire.receive(self.control, time.monotonic() + START_LIMIT)[0]
+        return protocol.receive(self.control, time.monotonic() + START_LIMIT)[0]
 
     def _launch_somehow(self) -> None:
         """Directly, or where the system keeps namespaces to itself, by bubblewrap,
@@ -207,7 +207,7 @@ class Warm:
 
     def _launch(self) -> None:
         self.control, theirs = socket.socketpair()
-        module = ["-m", "labkit.grading.learner"]
+        module = ["-m", "labkit.grading.sandbox.process"]
         self.process = subprocess.Popen(
             [*self.prefix, sys.executable, "-P", *module, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -222,10 +222,10 @@ class Warm:
         plan = None
         if not self.unsafe:
             seconds = 2 * REPLAYS * self.timeout
-            plan = room.plan(Path(self.home), seconds, self.hide, self.group)
+            plan = rootfs.plan(Path(self.home), seconds, self.hide, self.group)
         order = {"cells": self.cells, "plan": plan, "device": self.device}
         try:
-            wire.send(self.control, order)
+            protocol.send(self.control, order)
             said = self._answer()
         except (OSError, EOFError):
             said = {"refused": "its process ended; LABKIT_DEBUG=1 shows what it says"}
@@ -278,10 +278,10 @@ class Child:
         try:
             self.channel.settimeout(timeout)
             if isinstance(step, Cell):
-                wire.send(self.channel, {"source": step.source})
+                protocol.send(self.channel, {"source": step.source})
             else:
-                wire.send(self.channel, {}, step.request)
-            header, body = wire.receive(self.channel, deadline)
+                protocol.send(self.channel, {}, step.request)
+            header, body = protocol.receive(self.channel, deadline)
             return Outcome(
                 outputs=list(clean(header.get("outputs", []))),
                 records=plain.loads(body) if body else None,

@@ -1,7 +1,7 @@
-"""What a learner's process sees: a labkit without answers, and a root to live in.
+"""What a learner's process sees: a labkit without answers, in a root of its own.
 
-furnish(home)     library/ and root/ in the folder `home`
-plan(home)        what labkit.grading.sandbox needs to know, as plain JSON
+lay_out(home)     library/ and root/ in the folder `home`
+plan(home)        what labkit.grading.sandbox.confine needs to know, as plain JSON
 """
 
 import os
@@ -9,13 +9,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from labkit.grading.sandbox import SCRATCH
+from labkit.grading.sandbox.confine import SCRATCH
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2]
 ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
 PROBES = ("checks/probes.py", "checks/plain.py")
-PROGRAM = ("__init__", "cgroup", "learner", "sandbox", "trial", "wire")
+PROCESS = ("__init__", "cgroup", "confine", "process", "protocol", "selftest")
 SYSTEM = (
     "/usr",
     "/bin",
@@ -35,13 +35,14 @@ SYSTEM = (
 )
 
 
-def furnish(home: Path) -> None:
+def lay_out(home: Path) -> None:
     """Copy what notebooks import to library/, and lay out root/ with places to bind
     to. Nothing that knows a right answer is in either."""
     library, root = home / "library", home / "root"
-    for name in NOTEBOOKS_IMPORT + PROBES + tuple(f"grading/{n}.py" for n in PROGRAM):
+    process = tuple(f"grading/sandbox/{name}.py" for name in PROCESS)
+    for name in (*NOTEBOOKS_IMPORT, *PROBES, "grading/__init__.py", *process):
         _copy(PACKAGE / name, library / "labkit" / name)
-    stand_in = PACKAGE / "grading" / "learner_checks.py"
+    stand_in = PACKAGE / "grading" / "sandbox" / "checks_stand_in.py"
     _copy(stand_in, library / "labkit" / "checks" / "__init__.py")
     for source in _binds(home):
         _place(Path(source), Path(f"{root}{source}"))
@@ -57,11 +58,11 @@ def furnish(home: Path) -> None:
 
 
 def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -> dict:
-    """The plan of the sandbox for labkit.grading.sandbox.spawn.
+    """The plan of the sandbox for labkit.grading.sandbox.confine.spawn.
 
     cpu    seconds of computing that a submission may use altogether
     hide   folders that nobody may see, besides this package and its answers
-    group  from labkit.grading.cgroup.claim
+    group  from labkit.grading.sandbox.cgroup.claim
     """
     binds = _binds(home)
     checkout = PACKAGE.parent

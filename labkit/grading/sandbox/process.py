@@ -1,11 +1,11 @@
 """The learner's process: the only place where learners' code runs.
 
-    python -m labkit.grading.learner FD      (started by labkit.grading.run)
+    python -m labkit.grading.sandbox.process FD     (started by client.py)
 
-It imports what a lab needs once, then forks one child for each submission, into the
-sandbox (labkit.grading.sandbox). A child runs cells in an IPython shell and puts the
-check's cases to what the cells defined; it knows neither the reference nor the seed,
-and what it answers is plain data.
+It imports what a lab needs once, then forks one child for each submission and has it
+shut in (confine.py). A child runs cells in an IPython shell and puts the check's
+cases to what the cells defined; it knows neither the reference nor the seed, and what
+it answers is plain data.
 
 The rules that make forking a process with PyTorch in it safe: one thread before the
 first operation, no other thread ever (IPython's history keeps one: it is off), and no
@@ -31,11 +31,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labkit.checks import plain, probes
-from labkit.grading import sandbox, trial, wire
+from labkit.grading.sandbox import confine, protocol, selftest
 
 TEXT_LIMIT = 20_000  # characters of printed output or traceback kept for a cell
 IMAGE_LIMIT = 500_000  # characters of images kept for a cell
-FILE_LIMIT = sandbox.FILE_SIZE
+FILE_LIMIT = confine.FILE_SIZE
 
 
 class CappedText(io.TextIOBase):
@@ -98,12 +98,12 @@ def run_cell(shell: Shell, source: str) -> list[dict]:
     if printed.kept:
         text = {"output_type": "stream", "name": "stdout", "text": printed.text()}
         outputs.append(text)
-    room = IMAGE_LIMIT
+    left = IMAGE_LIMIT
     for shown in shell.display_pub.outputs:
         data = {k: shown["data"].get(k) for k in ("image/png", "text/plain")}
         data = {k: v for k, v in data.items() if isinstance(v, str)}
-        room -= sum(map(len, data.values()))
-        if data and room >= 0:
+        left -= sum(map(len, data.values()))
+        if data and left >= 0:
             outputs.append(
                 {"output_type": "display_data", "data": data, "metadata": {}}
             )
@@ -137,11 +137,11 @@ def serve(channel: socket.socket, shell: Shell, device: str) -> None:
     os.closerange(3, own)
     os.closerange(own + 1, 65536)
     while True:
-        header, body = wire.receive(channel)
+        header, body = protocol.receive(channel)
         if "source" in header:
-            wire.send(channel, {"outputs": run_cell(shell, header["source"])})
+            protocol.send(channel, {"outputs": run_cell(shell, header["source"])})
         else:
-            wire.send(channel, *ask(shell, plain.loads(body), device))
+            protocol.send(channel, *ask(shell, plain.loads(body), device))
 
 
 def settle(folder: str) -> None:
@@ -205,13 +205,13 @@ class Parent:
     def obey(self) -> None:
         """Do what the grader says until it hangs up, and then leave nothing behind."""
         try:
-            wire.send(self.control, {"ready": os.getpid()})
+            protocol.send(self.control, {"ready": os.getpid()})
             while True:
-                order, _ = wire.receive(self.control)
+                order, _ = protocol.receive(self.control)
                 if "end" in order:
-                    wire.send(self.control, {"status": self.end(order["end"])})
+                    protocol.send(self.control, {"status": self.end(order["end"])})
                 else:
-                    wire.send(self.control, {"pid": self.start(order["folder"])})
+                    protocol.send(self.control, {"pid": self.start(order["folder"])})
         except (EOFError, ConnectionError):
             for pid in tuple(self.children):
                 self.end(pid)
@@ -223,7 +223,7 @@ class Parent:
         _, (descriptor,), _, _ = socket.recv_fds(self.control, 1, 1)
         with socket.socket(fileno=descriptor) as channel:
             if self.plan is not None:
-                pid = sandbox.spawn(
+                pid = confine.spawn(
                     self.plan, lambda: serve(channel, self.shell, self.device)
                 )
             elif (pid := os.fork()) == 0:
@@ -249,20 +249,20 @@ class Parent:
         if not done:
             _, status = os.waitpid(pid, 0)
         if self.plan is not None:
-            sandbox.clear(self.plan, pid)
+            confine.clear(self.plan, pid)
         return os.waitstatus_to_exitcode(status)
 
 
 def main(control: socket.socket) -> None:
     """Warm up, prove the sandbox, obey."""
-    order, _ = wire.receive(control)
+    order, _ = protocol.receive(control)
     shell = warm_up(order["cells"])
     if order["plan"] is not None:
         try:
-            sandbox.adopt()
-            trial.run(order["plan"])
-        except (sandbox.Refused, OSError) as reason:
-            wire.send(control, {"refused": str(reason)})
+            confine.adopt()
+            selftest.run(order["plan"])
+        except (confine.Refused, OSError) as reason:
+            protocol.send(control, {"refused": str(reason)})
             return
     Parent(control, shell, order["plan"], order["device"]).obey()
 

@@ -1,0 +1,14 @@
+"""Where learners' code runs: one warm process, and a child of it for each submission.
+
+client            the grader's side: steps out, what became of them back
+process           the learner's process, the only place where learners' code runs
+confine           shuts it in
+cgroup            limits on all its processes together, where the system lends a group
+rootfs            what it sees: a root, and a labkit without answers
+checks_stand_in   what it has in place of labkit.checks
+selftest          tries from inside what must not be possible
+protocol          messages between the two sides
+
+process, confine, cgroup, selftest and protocol are copied into the sandbox: they import
+nothing of the grader's.
+"""
