@@ -7,9 +7,8 @@ PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
 install: .venv/installed
 
-# djangocms-katex carries KaTeX for the book; what it needs itself, a web framework, we don't.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv && $(PIP) --editable '.[book,dev]' && $(PIP) --no-deps djangocms-katex && touch $@
+	$(PYTHON) -m venv .venv && $(PIP) --editable '.[book,dev]' && touch $@
 
 book: install  ## the rendered book
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going . && echo "The book is ready. Open $(CURDIR)/_build/html/index.html"

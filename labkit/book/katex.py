@@ -2,20 +2,17 @@ r"""Mathematics, rendered while the book is built.
 
 KaTeX runs inside the build (QuickJS, a JavaScript engine in a Python wheel), so a page
 carries finished HTML and MathML: no script, no request, nothing to wait for. Renderer,
-style sheet and fonts come out of one package, djangocms-katex, of which only the
-unchanged KaTeX distribution in it is used; they always fit each other. A formula that
+style sheet and fonts lie in vendor/katex, out of one release of KaTeX. A formula that
 KaTeX refuses is a warning at its line, which the strict build turns into a failure.
 """
 
 import json
 import re
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import quickjs
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
 from sphinx.locale import _
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
@@ -23,23 +20,11 @@ from sphinx.writers.html5 import HTML5Translator
 
 log = logging.getLogger(__name__)
 
-PACKAGE = "djangocms-katex"
-FOLDER = "djangocms_katex/static/djangocms_katex/vendor/katex"
+KATEX = Path(__file__).parent / "vendor" / "katex"
 OPTIONS = {"throwOnError": True, "strict": "error", "output": "htmlAndMathml"}
 # Sphinx numbers the equation; KaTeX must not number it a second time.
 NUMBERED = re.compile(r"\\(begin|end)\{(equation|align|alignat|gather)\}")
 OLD_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)')
-
-
-def katex_folder() -> Path:
-    """Where the installed KaTeX distribution lies."""
-    try:
-        return Path(str(distribution(PACKAGE).locate_file(FOLDER)))
-    except PackageNotFoundError:
-        raise ExtensionError(
-            f"the Python package {PACKAGE}, which carries KaTeX, is not installed; "
-            "run `make install`"
-        ) from None
 
 
 class Renderer:
@@ -48,7 +33,7 @@ class Renderer:
     def __init__(self) -> None:
         self.engine = quickjs.Context()
         self.engine.eval("var console = {warn() {}, error() {}, log() {}};")
-        self.engine.eval((katex_folder() / "katex.min.js").read_text("utf-8"))
+        self.engine.eval((KATEX / "katex.min.js").read_text("utf-8"))
         self.seen: dict[tuple[str, bool], str] = {}
 
     def __call__(self, tex: str, display: bool) -> str:
@@ -103,11 +88,11 @@ def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 def copy_assets(app: Sphinx) -> None:
     """Put style sheet and woff2 fonts into the built book."""
-    source, target = katex_folder(), Path(app.outdir) / "_static" / "katex"
+    target = Path(app.outdir) / "_static" / "katex"
     (target / "fonts").mkdir(parents=True, exist_ok=True)
-    css = OLD_FONTS.sub("", (source / "katex.min.css").read_text("utf-8"))
+    css = OLD_FONTS.sub("", (KATEX / "katex.min.css").read_text("utf-8"))
     (target / "katex.min.css").write_text(css, "utf-8")
-    for font in (source / "fonts").glob("*.woff2"):
+    for font in (KATEX / "fonts").glob("*.woff2"):
         (target / "fonts" / font.name).write_bytes(font.read_bytes())
 
 

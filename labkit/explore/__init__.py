@@ -7,7 +7,8 @@ answers they are all in the page, and style alone shows one (`:has(:checked)`); 
 has many, an inline handler computes them. Where a viewer removes style and handlers,
 the texts remain, readable one after the other.
 
-`frame` is what they share; every other module here is one figure.
+`frame` is what they share; every other module here is one figure, its style and script
+in assets/ under the same name.
 """
 
 from labkit.explore.attention import attention_explorer

@@ -6,31 +6,9 @@ from html import escape
 import torch
 from IPython.display import HTML
 
-from labkit.explore.frame import page
+from labkit.explore.frame import asset, page
 
-STYLE = """
-.lk { --top: 0.6; }
-html[data-theme="dark"] .lk, [data-jp-theme-light="false"] .lk, html[theme="dark"] .lk {
-  --top: 0.44; }
-.lk .tokens { display: grid; gap: 2px; max-width: 24rem; }
-.lk .tokens > * { display: grid; place-items: center; min-width: 0; min-height: 1.6rem;
-  margin: 0; border: 1px solid var(--line); border-radius: 3px; font-size: 0.75rem;
-  background: var(--cell); font-style: normal; }
-.lk .tokens label { cursor: pointer; position: relative; min-height: 1.9rem; }
-.lk .tokens input { position: absolute; inset: 0; width: 100%; height: 100%; margin: 0;
-  opacity: 0; cursor: pointer; }
-.lk .tokens label:has(:checked) { background: var(--main); color: var(--on-main);
-  font-weight: 700; }
-.lk .heads { display: grid; gap: 0.6rem 1rem; margin: 0 0 0.7rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); }
-.lk .heads i { forced-color-adjust: none; color: color-mix(in srgb, var(--ink)
-  calc(min(var(--w), 1) * 100%), transparent); background: color-mix(in srgb,
-  var(--main) calc(var(--w) * var(--top) * 1%), var(--cell)); }
-.lk .heads i::after { counter-reset: weight var(--w); content: counter(weight); }
-.lk .answer { margin-top: 0.7rem; padding-top: 0.6rem;
-  border-top: 1px solid var(--line); }
-.lk .answer ul { margin: 0.2rem 0 0; padding-left: 1.2rem; }
-"""
+STYLE = asset("attention.css")
 
 
 def attention_explorer(

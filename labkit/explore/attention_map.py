@@ -7,30 +7,9 @@ from html import escape
 import torch
 from IPython.display import HTML
 
-from labkit.explore.frame import choices, page
+from labkit.explore.frame import asset, choices, page
 
-STYLE = """
-.lk { --top: 0.6; }
-html[data-theme="dark"] .lk, [data-jp-theme-light="false"] .lk, html[theme="dark"] .lk {
-  --top: 0.44; }
-.lk .pair { display: grid; gap: 0.6rem 1.2rem; margin: 0 0 0.7rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 13rem), 1fr)); }
-.lk .grid { display: grid; gap: 2px; max-width: 17rem; margin-top: 0.3rem;
-  grid-template-columns: repeat(var(--columns), 1fr); }
-.lk .grid > * { position: relative; display: grid; aspect-ratio: 1; min-width: 0;
-  font-style: normal; forced-color-adjust: none; }
-.lk .image > * { grid-template-columns: repeat(var(--pixels), 1fr); background: #000; }
-.lk .image i { background: rgb(calc(var(--p) * 1%) calc(var(--p) * 1%)
-  calc(var(--p) * 1%)); }
-.lk .image b { position: absolute; inset: 0; opacity: clamp(0, var(--k) - var(--r), 1);
-  background: repeating-linear-gradient(45deg, var(--second) 0 3px,
-  var(--ground) 3px 7px); }
-.lk .map > * { place-items: center; border: 1px solid var(--line); border-radius: 3px;
-  font-size: 0.75rem; background: color-mix(in srgb, var(--main)
-  calc(min(var(--w) * 4, 100) * var(--top) * 1%), var(--cell)); }
-.lk .map > *::after { counter-reset: weight var(--w); content: counter(weight); }
-.lk .answer { padding-top: 0.6rem; border-top: 1px solid var(--line); }
-"""
+STYLE = asset("attention_map.css")
 
 
 def attention_map(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from IPython.display import HTML
 
-from labkit.explore.frame import choices, page
+from labkit.explore.frame import asset, choices, page
 
 
 class Norm(NamedTuple):
@@ -74,32 +74,7 @@ def which_axes(B: int = 3, T: int = 4, C: int = 5, chosen: str = "layer") -> HTM
 
 def _axes_style(B: int, T: int, C: int) -> str:
     """One rule for each group of cells that share a mean."""
-    rules = [
-        """
-.lk .samples { display: flex; flex-wrap: wrap; gap: 0.9rem 1.1rem; }
-.lk .samples table { border-collapse: separate; border-spacing: 2px; margin: 0;
-  width: auto; min-width: 0; font-size: 0.8rem; display: table; }
-.lk .samples tbody tr:nth-child(n) { background: none; }
-.lk .samples :is(th, td, caption) { padding: 0; border: 0; background: none;
-  text-align: center; color: var(--muted); font-weight: 400; font-size: 0.8rem; }
-.lk .samples caption { caption-side: top; color: var(--ink); font-weight: 600; }
-.lk .samples th[scope="row"] { padding-right: 0.25rem; }
-.lk .samples label { display: block; width: 1.7rem; height: 1.7rem; margin: 0;
-  border: 1px solid var(--line); border-radius: 3px; cursor: pointer;
-  background: var(--cell); forced-color-adjust: none; }
-.lk .samples input { appearance: none; -webkit-appearance: none; display: block;
-  width: 100%; height: 100%; margin: 0; border: 0; background: none; outline: none;
-  color: inherit; cursor: pointer; }
-.lk .samples label:has(:checked) { box-shadow: 0 0 0 3px var(--second); }
-.lk .samples input:checked::after { content: "x"; display: grid; place-items: center;
-  height: 100%; font-weight: 700; }
-.lk .legend { color: var(--muted); margin: 0.5rem 0 0; }
-.lk .answer { margin-top: 0.7rem; padding-top: 0.6rem;
-  border-top: 1px solid var(--line); }
-@media (max-width: 480px) { .lk .samples label { width: 1.45rem; height: 1.45rem; }
-  .lk { padding: 0.6rem; } }
-"""
-    ]
+    rules = [asset("axes.css")]
     sizes = {"b": B, "t": T, "c": C}
     for key, norm in NORMS.items():
         others = [axis for n, axis in enumerate("btc") if n not in norm.dims]

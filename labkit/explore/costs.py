@@ -4,7 +4,15 @@ from math import log2
 
 from IPython.display import HTML
 
-from labkit.explore.frame import SLIDERS, answering, bars, page, percent, slider
+from labkit.explore.frame import (
+    SLIDERS,
+    answering,
+    asset,
+    bars,
+    page,
+    percent,
+    slider,
+)
 
 # Where the sliders of `cost_explorer` stop: a number and what is known by it.
 TOKENS = (
@@ -39,32 +47,8 @@ WIDTHS = (
 PARTS = {"feed": "feed forward", "proj": "projections", "matrix": "T × T matrix"}
 
 # The only figure that computes: `costs` below, once more, in the reader's browser.
-SCRIPT = """
-const X = tokens => (24 * (Math.log2(tokens) - 4)).toFixed(1);
-const T = stop('.tokens'), D = stop('.width');
-const macs = {feed: 8 * T * D * D, proj: 4 * T * D * D, matrix: 2 * T * T * D};
-const all = share(macs);
-const units = [['tera', 1e12], ['giga', 1e9], ['mega', 1e6]];
-const [unit, size] = units.find(u => all >= u[1]);
-const sum = all / size, attention = macs.proj + macs.matrix;
-get('.sum').textContent = sum.toFixed(sum < 10 ? 2 : sum < 100 ? 1 : 0) + ' ' + unit;
-get('.more').textContent = attention > macs.feed ? 'more than' : attention < macs.feed
-  ? 'less than' : 'as much as';
-get('.even').textContent = number(2 * D);
-get('.curves').setAttribute('transform', 'translate(' + X(D / 768 * 16) + ' 0)');
-for (const end of ['x1', 'x2']) get('.here').setAttribute(end, X(T));
-"""
-STYLE = """
-.lk svg { display: block; width: 100%; max-width: 30rem; height: auto;
-  margin: 0.8rem 0 0.5rem; }
-.lk svg .ground { fill: var(--second); }
-.lk svg .with-proj { fill: var(--muted); }
-.lk svg .feed-area { fill: var(--main); }
-.lk svg .even-line { stroke: var(--ground); stroke-width: 2; stroke-dasharray: 4 3; }
-.lk svg .here { stroke: var(--ink); stroke-width: 3; }
-.lk svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
-.lk svg .on { fill: var(--on-main); }
-"""
+SCRIPT = asset("costs.js")
+STYLE = asset("costs.css")
 
 
 def costs(tokens: int, width: int) -> dict[str, int]:

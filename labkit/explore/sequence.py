@@ -3,7 +3,15 @@
 from IPython.display import HTML
 
 from labkit.explore.costs import PARTS, costs
-from labkit.explore.frame import SLIDERS, answering, bars, page, percent, slider
+from labkit.explore.frame import (
+    SLIDERS,
+    answering,
+    asset,
+    bars,
+    page,
+    percent,
+    slider,
+)
 
 # Where the sliders of `sequence_explorer` stop: a number and what is known by it.
 SIDES = (
@@ -30,40 +38,8 @@ WIDTH = 768  # of ViT-B, for the shares
 UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3), ("bytes", 1))
 
 # `sizes` and `_text` below, once more, in the reader's browser.
-SCRIPT = """
-const S = stop('.side'), P = stop('.patch');
-const n = Math.floor(S / P), left = S - n * P, N = n * n, T = N + 1, bytes = 4 * T * T;
-const D = 768, macs = {feed: 8 * T * D * D, proj: 4 * T * D * D, matrix: 2 * T * T * D};
-share(macs);
-const units = [['TB', 1e12], ['GB', 1e9], ['MB', 1e6], ['kB', 1e3], ['bytes', 1]];
-const [unit, one] = units.find(u => bytes >= u[1]), b = bytes / one;
-get('.grid').textContent = n + ' × ' + n;
-get('.count').textContent = number(N);
-get('.each').textContent = number(3 * P * P);
-get('.entries').textContent = number(T * T);
-get('.size').textContent = b.toFixed(one == 1 || b >= 100 ? 0 : b < 10 ? 2 : 1)
-  + ' ' + unit;
-get('.left').textContent = left ? P + ' does not divide ' + S + ': a margin of ' + left
-  + ' pixels is left out.' : P + ' divides ' + S + ': nothing is left out.';
-const box = get('.image'); box.style.width = (100 * n * P / S).toFixed(2) + '%';
-box.style.setProperty('--step', (100 / n).toFixed(4) + '%');
-box.classList.toggle('fine', n > 64);
-"""
-STYLE = """
-.lk .both { display: grid; gap: 0.8rem 1.2rem;
-  grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); }
-.lk .both p { margin: 0 0 0.5rem; }
-.lk .both b { font-variant-numeric: tabular-nums; }
-.lk .room { aspect-ratio: 1; max-width: 15rem; background: var(--second); }
-.lk .image { aspect-ratio: 1; background-color: var(--main);
-  --thread: calc(100% - 1px), var(--ground) calc(100% - 1px);
-  background-image: linear-gradient(90deg, transparent var(--thread)),
-    linear-gradient(transparent var(--thread));
-  background-size: var(--step) var(--step); }
-.lk .image.fine { background-image: none; }
-.lk .bars { grid-template-columns: max-content 1fr 3.4rem; }
-.lk .legend { margin: 0.6rem 0 0; }
-"""
+SCRIPT = asset("sequence.js")
+STYLE = asset("sequence.css")
 
 
 def sizes(side: int, patch: int) -> dict[str, int]:

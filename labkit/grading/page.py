@@ -71,13 +71,13 @@ class _Text(IPythonRenderer):
 
 @cache
 def _formulas():
-    """A function that makes MathML of TeX; where there is no KaTeX (it comes with
-    labkit[book]) or it knows no such formula, the TeX stands on the page."""
+    """A function that makes MathML of TeX; where nothing runs KaTeX (labkit[book]
+    does) or it knows no such formula, the TeX stands on the page."""
     try:
         from labkit.book.katex import Renderer
 
         render = Renderer()
-    except Exception:  # one of several packages is missing
+    except Exception:  # labkit[book] is not installed
         render = None
 
     def formula(tex: str, display: bool) -> str:

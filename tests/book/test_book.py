@@ -85,6 +85,16 @@ def test_every_formula_is_rendered(pages):
     assert rendered > 20
 
 
+def test_katex_is_the_release_that_its_readme_names_with_every_font():
+    from labkit.book.katex import KATEX, Renderer
+
+    said = re.search(r"KaTeX (\d+\.\d+\.\d+)", (KATEX / "README.md").read_text("utf-8"))
+    assert Renderer().engine.eval("katex.version") == said[1]
+    css = (KATEX / "katex.min.css").read_text("utf-8")
+    fonts = set(re.findall(r"url\(fonts/([^)]+\.woff2)\)", css))
+    assert fonts == {path.name for path in KATEX.glob("fonts/*")}
+
+
 @pytest.mark.parametrize("tex", [r"\frac{1}{", r"\unknownmacro", "a & b", "x_a_b"])
 def test_a_bad_formula_is_refused(tex):
     from labkit.book import katex
