@@ -30,8 +30,8 @@ import nbformat
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.grade import grade, refuse
 from labkit.grading.judge import Judge
-from labkit.grading.notebook import Master
 from labkit.grading.run import Warm
+from labkit.lab import Master
 
 PAYS = 20  # submissions from which several processes earn their start
 ATTEMPTS = 3  # at a submission during which workers get lost

@@ -13,8 +13,9 @@ import nbformat
 
 import labkit.checks
 from labkit.grading.judge import LOST, Judge
-from labkit.grading.notebook import Rebuilt, Unreadable, grade_id, parse, rebuild
+from labkit.grading.notebook import Rebuilt, Unreadable, parse, rebuild
 from labkit.grading.run import Outcome, Warm
+from labkit.lab import grade_id
 
 
 def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.NotebookNode]:

@@ -9,8 +9,9 @@ import torch
 from labkit.checks import Exercise, find, plain
 from labkit.checks.probes import Case, Layer
 from labkit.grading import flags
-from labkit.grading.notebook import Master, Question, Rebuilt
+from labkit.grading.notebook import Rebuilt
 from labkit.grading.run import Cell, Check, Outcome
+from labkit.lab import Master, Question
 
 LOST = {
     "time": "Stopped after {timeout:g} s. Look for a loop that does not end.",
