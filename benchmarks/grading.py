@@ -35,7 +35,7 @@ import nbformat  # noqa: E402
 import psutil  # noqa: E402
 from nbgrader.apps import NbGraderAPI  # noqa: E402
 
-from labkit.cli import course_root  # noqa: E402
+from labkit import paths  # noqa: E402
 from labkit.grading import feedback  # noqa: E402
 from labkit.grading.course import Course  # noqa: E402
 from labkit.grading.grade import grade  # noqa: E402
@@ -43,8 +43,9 @@ from labkit.grading.gradebook import Writer  # noqa: E402
 from labkit.grading.judge import Judge  # noqa: E402
 from labkit.grading.release import release  # noqa: E402
 from labkit.grading.sandbox.client import Cell, Warm  # noqa: E402
-from labkit.grading.submission import grade_id, parse, rebuild  # noqa: E402
+from labkit.grading.submission import parse, rebuild  # noqa: E402
 from labkit.grading.workers import PAYS, cores  # noqa: E402
+from labkit.lab import grade_id  # noqa: E402
 
 BAR = 15  # times faster than stock
 LIGHT = 0.2  # seconds: a lab whose own cells take less has to meet the bar
@@ -83,7 +84,7 @@ def main() -> int:
     parser.add_argument("--lab", default="", help="how the lab's name begins")
     parser.add_argument("--scale", type=int, nargs="+", metavar="N", default=[])
     args = parser.parse_args()
-    solutions = sorted((course_root() / "solutions").glob("*.ipynb"))
+    solutions = sorted((paths.root() / "solutions").glob("*.ipynb"))
     labs = [p.stem for p in solutions if p.stem.startswith(args.lab)]
     if args.scale:
         return scale(labs[0], sorted(args.scale))
@@ -99,7 +100,7 @@ def main() -> int:
 
 def hand_in(root: Path, lab: str, count: int) -> list[str]:
     """Make a course in which so many students have handed in; return their names."""
-    release(root, course_root() / "solutions", lab, say=lambda _: None)
+    release(root, paths.root() / "solutions", lab, say=lambda _: None)
     course = Course(root)
     handed_in = submissions(course, lab, count)
     for student, notebook in handed_in.items():

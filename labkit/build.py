@@ -8,10 +8,7 @@ A source is a percent-format script (jupytext). Content decides what is stale, n
 file times; the same source gives the same bytes; nothing flows back from a notebook.
 """
 
-import ast
-import hashlib
 import json
-import os
 import re
 import time
 import tomllib
@@ -22,6 +19,19 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from labkit.lab import (
+    EditedError,
+    Exercise,
+    SourceError,
+    begin_exercise,
+    lab_from_solution,
+    mark_for_nbgrader,
+    name_cells,
+    require_checked,
+    was_edited,
+)
+from labkit.paths import sources, write
+
 TAGS = {
     "exercise",  # the learner writes here
     "check",  # one line: check("1.2", layer_norm)
@@ -29,12 +39,6 @@ TAGS = {
     "nbval-ignore-output",  # at most one a notebook, with its reason in the line above
     "raises-exception",  # the error is the lesson
 }
-HEADING = re.compile(
-    r"^## Exercise (?P<number>\d+(?:\.\d+)+) — (?P<title>.+) "
-    r"\((?:(?P<points>\d+) points?|bonus)\)$",
-    re.MULTILINE,
-)
-CHECK = re.compile(r'^check\("(?P<number>[\d.]+)", [\w, ]+\)$')
 # Colab has PyTorch and all else that a notebook needs, but not this package.
 COLAB = """\
 # In Colab only: fetch what comes with the course.
@@ -45,14 +49,6 @@ if "google.colab" in sys.modules and not importlib.util.find_spec("labkit"):
     get_ipython().run_line_magic("pip", "install --quiet --no-deps git+{address}")
 """
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-
-
-class SourceError(ValueError):
-    """A source that breaks the rules; the message starts with file:line."""
-
-
-class EditedLabError(RuntimeError):
-    """A notebook in labs/ that somebody has worked in."""
 
 
 # ------------------------------------------------------------------ reading a source
@@ -73,7 +69,7 @@ def read_source(path: Path) -> NotebookNode:
     notebook = nbformat.v4.new_notebook(
         metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
-    exercise = None  # the heading we are under
+    exercise: Exercise | None = None  # the one we are in
     ends = [*starts[1:], len(lines)]
     for cell, start, end in zip(parsed.cells, starts, ends, strict=True):
         where = f"{path}:{start + 1}"
@@ -81,22 +77,16 @@ def read_source(path: Path) -> NotebookNode:
         tags = cell.metadata.get("tags", [])
         _require_markers_balance(path, lines[start:end], start, "exercise" in tags)
         if cell.cell_type == "markdown":
-            heading = HEADING.search(cell.source)
-            if "## Exercise" in cell.source and not heading:
-                raise SourceError(
-                    f"{where}: an exercise heading reads "
-                    "'## Exercise 1.2 — Title (2 points)' or '… (bonus)'"
-                )
-            if heading:
-                _require_checked(exercise)
-                exercise = {**heading.groupdict(), "where": where, "cells": 0}
+            if begun := begin_exercise(cell.source, where):
+                require_checked(exercise)
+                exercise = begun
         else:
             cell.execution_count, cell.outputs = None, []
         if "exercise" in tags or "check" in tags:
-            _mark_for_nbgrader(cell, tags, exercise, where)
+            mark_for_nbgrader(cell, tags, exercise, where)
         notebook.cells.append(cell)
-    _require_checked(exercise)
-    _name_cells(notebook)
+    require_checked(exercise)
+    name_cells(notebook)
     return notebook
 
 
@@ -159,62 +149,6 @@ def _require_markers_balance(
         raise SourceError(f"{path}:{opened}: BEGIN SOLUTION without END SOLUTION")
 
 
-def _require_checked(exercise: dict | None) -> None:
-    if exercise and not exercise.get("checked"):
-        raise SourceError(
-            f"{exercise['where']}: exercise {exercise['number']} has no check"
-        )
-
-
-def _mark_for_nbgrader(
-    cell: NotebookNode, tags: list[str], exercise: dict | None, where: str
-) -> None:
-    """Give an exercise or check cell the metadata that nbgrader reads."""
-    if exercise is None:
-        raise SourceError(f"{where}: an exercise or a check without a heading before")
-    number = exercise["number"]
-    slug = number.replace(".", "-")
-    if "exercise" in tags:
-        if "BEGIN SOLUTION" not in cell.source:
-            raise SourceError(f"{where}: exercise {number} marks no solution")
-        exercise["cells"] += 1
-        suffix = "" if exercise["cells"] == 1 else f"_{exercise['cells']}"
-        cell.id = f"exercise-{slug}{suffix}"
-        grading = {"grade": False, "locked": False, "solution": True}
-    else:
-        call = CHECK.match(cell.source)
-        if not call or call["number"] != number or not exercise["cells"]:
-            raise SourceError(
-                f"{where}: the check of exercise {number} is one line after its cell: "
-                f'check("{number}", name)'
-            )
-        exercise["checked"] = True
-        cell.id = f"check-{slug}"
-        points = int(exercise["points"] or 0)
-        grading = {"grade": True, "locked": True, "points": points, "solution": False}
-    cell.metadata.nbgrader = {
-        "cell_type": "code",
-        "grade_id": cell.id,
-        "schema_version": 3,
-        "task": False,
-        **grading,
-    }
-
-
-def _name_cells(notebook: NotebookNode) -> None:
-    """Give every cell a lasting id: the exercise's, or a hash of what it says."""
-    taken: set[str] = set()
-    for cell in notebook.cells:
-        if "nbgrader" in cell.metadata:
-            name = cell.id
-        else:
-            name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
-        while name in taken:
-            name += "x"
-        taken.add(name)
-        cell.id = name
-
-
 # ------------------------------------------------------------- notebooks in the cloud
 
 
@@ -236,52 +170,7 @@ def set_up_in_colab(notebook: NotebookNode, address: str) -> None:
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["remove-cell"]})
     first = next(n for n, c in enumerate(notebook.cells) if c.cell_type == "code")
     notebook.cells.insert(first, cell)
-    _name_cells(notebook)
-
-
-# ------------------------------------------------------- labs: the answers taken out
-
-
-def lab_from_solution(solution: NotebookNode, name: str) -> NotebookNode:
-    """What the learner opens: the solution notebook through nbgrader's preprocessors.
-
-    The notebook carries a digest of its cells, by which the build tells later
-    whether somebody has worked in it.
-    """
-    from nbgrader import preprocessors as nbgrader
-
-    from labkit.grading.preprocessors import NumberedStubs
-
-    lab = nbformat.from_dict(json.loads(json.dumps(solution)))
-    resources: dict = {}
-    for step in (
-        nbgrader.LockCells,
-        NumberedStubs,
-        nbgrader.ClearOutput,
-        nbgrader.CheckCellMetadata,
-        nbgrader.ComputeChecksums,
-    ):
-        lab, resources = step().preprocess(lab, resources)
-    for cell in lab.cells:
-        if "exercise" in cell.metadata.get("tags", []):
-            ast.parse(cell.source)  # a stub is valid Python before it is filled in
-    lab.metadata.labkit = {"lab": name, "digest": digest(lab)}
-    return lab
-
-
-def digest(notebook: NotebookNode) -> str:
-    """A fingerprint of what stands in the cells, whatever their outputs."""
-    content = [[cell.cell_type, cell.source] for cell in notebook.cells]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def was_edited(path: Path) -> bool:
-    """Whether somebody has worked in a lab since the build wrote it."""
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        return notebook.metadata.labkit.digest != digest(notebook)
-    except Exception:  # unreadable or without our mark: not ours to overwrite
-        return True
+    name_cells(notebook)
 
 
 # ----------------------------------------------------------- executing and comparing
@@ -352,20 +241,7 @@ def _text(notebook: NotebookNode) -> str:
     return nbformat.writes(notebook, version=4) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file at once: a build that is killed leaves the old one whole."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 # --------------------------------------------------------------------------- the build
-
-
-def sources(root: Path) -> list[Path]:
-    """Every percent script of the course, chapters first."""
-    return sorted(root.glob("chapters/*.py")) + sorted(root.glob("solutions/*.py"))
 
 
 def build(
@@ -381,7 +257,7 @@ def build(
     check  write nothing
     force  execute again what is current too
 
-    Raises SourceError for a source that breaks a rule, EditedLabError instead of
+    Raises SourceError for a source that breaks a rule, EditedError instead of
     overwriting a lab that somebody has worked in.
     """
     stale = []
@@ -400,7 +276,7 @@ def build(
                     start = time.perf_counter()
                     execute(finished, made)
                     say(f"  finished after {time.perf_counter() - start:.0f} s")
-                _write(made, _text(finished))
+                write(made, _text(finished))
                 say(f"{made.relative_to(root)}: written")
         if source.parent.name == "solutions":
             stale += _build_lab(root, source, fresh, check, say)
@@ -414,15 +290,22 @@ def _build_lab(root, source, solution, check, say) -> list[str]:
     text = _text(lab_from_solution(solution, source.stem))
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return []
-    if path.exists() and was_edited(path):
-        raise EditedLabError(
+    if path.exists() and _edited(path):
+        raise EditedError(
             f"{path.relative_to(root)} holds somebody's work and is left as it is; "
             "move it away (labkit lab makes copies to work in), then build again."
         )
     if not check:
-        _write(path, text)
+        write(path, text)
         say(f"{path.relative_to(root)}: written")
     return [f"{path.relative_to(root)} is not what {source.name} makes"]
+
+
+def _edited(path: Path) -> bool:
+    try:
+        return was_edited(nbformat.read(path, as_version=4))
+    except Exception:  # unreadable: not ours to overwrite
+        return True
 
 
 def _orphans(root: Path) -> list[Path]:

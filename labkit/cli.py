@@ -6,31 +6,20 @@ import shutil
 import sys
 from pathlib import Path
 
+from labkit import paths
 from labkit.grading import cli as grading
 from labkit.validate import VARIANTS
 
 
-def course_root() -> Path:
-    """The checkout: the nearest folder at or above this one that holds _toc.yml.
-
-    Raises SystemExit with one sentence when there is none.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / "_toc.yml").exists() and (folder / "solutions").exists():
-            return folder
-    raise SystemExit("labkit: run this inside a checkout of the course (no _toc.yml).")
-
-
 def build(args: argparse.Namespace) -> int:
     """Make the notebooks from their sources."""
-    from labkit.build import EditedLabError, SourceError
     from labkit.build import build as make
+    from labkit.lab import EditedError, SourceError
 
     try:
         only = [path.resolve() for path in args.sources] or None
-        stale = make(course_root(), only, args.check, args.force)
-    except (SourceError, EditedLabError) as problem:
+        stale = make(paths.root(), only, args.check, args.force)
+    except (SourceError, EditedError) as problem:
         print(problem, file=sys.stderr)
         return 1
     if not args.check:
@@ -54,7 +43,7 @@ def lab(args: argparse.Namespace) -> int:
 
 def _copy_labs(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for original in sorted((course_root() / "labs").glob("*.ipynb")):
+    for original in sorted((paths.root() / "labs").glob("*.ipynb")):
         copy = folder / original.name
         if copy.exists():
             print(f"{copy}: yours, left as it is")
@@ -71,7 +60,7 @@ def validate(args: argparse.Namespace) -> int:
     from labkit.validate import validate as run
     from labkit.validate.matrix import matrix
 
-    root = course_root()
+    root = paths.root()
     if args.matrix:
         return matrix(root, args.lab)
     wanted = [args.device] if args.device or args.variant else devices()

@@ -7,14 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from labkit.build import (
-    EditedLabError,
-    SourceError,
-    build,
-    lab_from_solution,
-    read_source,
-)
+from labkit.build import build, read_source
 from labkit.checks import CheckFailed, find
+from labkit.lab import EditedError, SourceError, lab_from_solution
 
 ROOT = Path(__file__).parents[1]
 SOLUTIONS = sorted(ROOT.glob("solutions/*.py"))
@@ -220,7 +215,7 @@ def test_work_in_a_lab_is_never_overwritten(course, damage):
     lab.write_text("my notes" if damage == "no notebook" else json.dumps(notebook))
     mine = lab.read_text()
     source.write_text(text.replace("# Title", "# New"))
-    with pytest.raises(EditedLabError, match="labs/lab_01.ipynb holds somebody's work"):
+    with pytest.raises(EditedError, match="labs/lab_01.ipynb holds somebody's work"):
         build(course, say=lambda _: None)
     assert lab.read_text() == mine
     lab.write_text(kept)

@@ -9,8 +9,9 @@ import nbformat
 import pytest
 import yaml
 
-from labkit.build import read_source, sources
+from labkit.build import read_source
 from labkit.checks import MODULES, section_exercises
+from labkit.paths import sources
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sources(ROOT)

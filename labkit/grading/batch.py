@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from labkit.grading import feedback
-from labkit.grading.course import Course, CourseError, Submission, write
+from labkit.grading.course import Course, CourseError, Submission
 from labkit.grading.grade import engine
 from labkit.grading.gradebook import Writer
 from labkit.grading.summary import counted
 from labkit.grading.workers import PAYS, Setup, cores, graded
+from labkit.paths import write
 
 FORMAT = 2  # of a result file
 

@@ -112,9 +112,9 @@ def _said(command: Callable[[argparse.Namespace], int]) -> Callable:
 
 
 def _solutions() -> Path:
-    from labkit.cli import course_root
+    from labkit import paths
 
-    return course_root() / "solutions"
+    return paths.root() / "solutions"
 
 
 def _release(args: argparse.Namespace) -> int:
@@ -233,7 +233,8 @@ def _master_for(path: Path, wanted: str | None):
     """The master of the lab that a notebook is of: as asked for, as the notebook says,
     or as the file's name says."""
     from labkit.grading.course import CourseError
-    from labkit.grading.submission import Master, Unreadable, parse, read_bytes
+    from labkit.grading.submission import Unreadable, parse, read_bytes
+    from labkit.lab import Master
 
     solutions = {p.stem: p for p in sorted(_solutions().glob("*.ipynb"))}
     mark = None

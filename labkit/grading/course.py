@@ -22,7 +22,9 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
-from labkit.grading.submission import Master, Unreadable, read_bytes
+from labkit.grading.submission import Unreadable, read_bytes
+from labkit.lab import Master
+from labkit.paths import write
 
 CONFIG = "nbgrader_config.py"
 SECRET = "submission_secret.txt"
@@ -32,20 +34,6 @@ DAY = 86_400  # seconds: the longest time-out
 
 class CourseError(RuntimeError):
     """Something is wrong with the course directory; str() says what, for a person."""
-
-
-def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
-    """Replace a file at once: whoever is killed meanwhile leaves the old one whole."""
-    data = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.chmod(mode)
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True)

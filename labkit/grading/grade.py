@@ -14,7 +14,8 @@ import nbformat
 import labkit.checks
 from labkit.grading.judge import LOST, Judge
 from labkit.grading.sandbox.client import Outcome, Warm
-from labkit.grading.submission import Rebuilt, Unreadable, grade_id, parse, rebuild
+from labkit.grading.submission import Rebuilt, Unreadable, parse, rebuild
+from labkit.lab import grade_id
 
 
 def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.NotebookNode]:

@@ -16,7 +16,8 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
-from labkit.grading.course import SECRET, Course, Submission, write
+from labkit.grading.course import SECRET, Course, Submission
+from labkit.paths import write
 
 
 class Writer:

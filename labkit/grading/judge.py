@@ -10,7 +10,8 @@ from labkit.checks import Exercise, find, plain
 from labkit.checks.probes import Case, Layer
 from labkit.grading import flags
 from labkit.grading.sandbox.client import Cell, Check, Outcome
-from labkit.grading.submission import Master, Question, Rebuilt
+from labkit.grading.submission import Rebuilt
+from labkit.lab import Master, Question
 
 LOST = {
     "time": "Stopped after {timeout:g} s. Look for a loop that does not end.",

@@ -1,17 +1,5 @@
-"""What this course adds to nbgrader's own preprocessors."""
+"""A second name for what the configurations of released courses call by it."""
 
-from nbgrader.preprocessors import ClearSolutions
+from labkit.lab import numbered_stubs
 
-
-class NumberedStubs(ClearSolutions):
-    """nbgrader's ClearSolutions, with the exercise's number in each stub."""
-
-    def preprocess_cell(self, cell, resources, cell_index):
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        slug, _, _ = grade_id.removeprefix("exercise-").partition("_")
-        number = slug.replace("-", ".")
-        self.code_stub = {
-            "python": "# YOUR CODE HERE\n"
-            f'raise NotImplementedError("Exercise {number}")'
-        }
-        return super().preprocess_cell(cell, resources, cell_index)
+NumberedStubs = numbered_stubs()

@@ -8,9 +8,10 @@ import nbformat
 from nbgrader.converters import GenerateAssignment
 from nbgrader.converters.base import NbGraderException
 
-from labkit.grading.course import CONFIG, Course, CourseError, write
+from labkit.grading.course import CONFIG, Course, CourseError
 from labkit.grading.gradebook import Writer
-from labkit.grading.submission import Master
+from labkit.lab import Master
+from labkit.paths import write
 
 MARK = "# A course directory made by labkit release."
 CONFIGURATION = f"""{MARK} Yours to edit.

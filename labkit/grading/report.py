@@ -17,8 +17,9 @@ from pathlib import Path
 from statistics import mean, median
 
 from labkit.checks import find
-from labkit.grading.course import Course, CourseError, write
+from labkit.grading.course import Course, CourseError
 from labkit.grading.summary import counted
+from labkit.paths import write
 
 BINS = 10  # of the distribution of scores
 STYLE = """

@@ -17,10 +17,11 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from labkit.lab import Master, Question, grade_id
+
 SIZE_LIMIT = 50 * 2**20  # bytes of a submitted file: outputs make notebooks large
 PARSE_LIMIT = 20_000  # characters of a cell that is looked through for names
 READ_LIMIT = 500_000  # characters of a notebook's code that are looked through
-HEADING = re.compile(r"^## Exercise ([\d.]+) — (.+) \(([^)]*)\)$", re.MULTILINE)
 
 
 class Unreadable(ValueError):
@@ -168,78 +169,6 @@ def syntax(source: str) -> ast.Module:
         return ast.parse(source)
     except SyntaxError:
         return ast.parse(TransformerManager().transform_cell(source))
-
-
-# -------------------------------------------------------------------------- the master
-
-
-@dataclass(frozen=True)
-class Question:
-    """One exercise of a lab, as its master notebook has it."""
-
-    number: str
-    title: str
-    points: float
-    answers: tuple[str, ...]  # grade ids of its answer cells
-    check: str  # grade id of its check cell
-
-
-@dataclass(frozen=True)
-class Master:
-    """A lab without answers, and the questions in it."""
-
-    lab: str
-    notebook: nbformat.NotebookNode
-    questions: tuple[Question, ...]
-
-    @classmethod
-    def from_solution(cls, path: Path) -> "Master":
-        """Take the answers out of a solution notebook, as the release does."""
-        from labkit.build import lab_from_solution
-
-        solution = nbformat.read(path, as_version=4)
-        notebook = lab_from_solution(solution, path.stem)
-        return cls(path.stem, notebook, tuple(_questions(notebook)))
-
-    @property
-    def digest(self) -> str:
-        return self.notebook.metadata.labkit.digest
-
-    @property
-    def max_score(self) -> float:
-        return sum(question.points for question in self.questions)
-
-    @property
-    def own_cells(self) -> list[str]:
-        """The sources of its code cells that are neither answers nor checks."""
-        return [
-            cell.source
-            for cell in self.notebook.cells
-            if cell.cell_type == "code"
-            and not grade_id(cell, "solution")
-            and not grade_id(cell, "grade")
-        ]
-
-
-def grade_id(cell: dict, kind: str) -> str:
-    """The cell's grade id if it is of this kind ("solution" or "grade"), else ""."""
-    label = cell["metadata"].get("nbgrader", {})
-    return label.get("grade_id", "") if label.get(kind) else ""
-
-
-def _questions(notebook: nbformat.NotebookNode):
-    titles, answers = {}, []
-    for cell in notebook.cells:
-        if heading := HEADING.search(cell.source):
-            titles[heading[1]] = heading[2]
-        if answer := grade_id(cell, "solution"):
-            answers.append(answer)
-        if check := grade_id(cell, "grade"):
-            number = check.removeprefix("check-").replace("-", ".")
-            points = cell.metadata.nbgrader.points
-            title = titles.get(number, "")
-            yield Question(number, title, points, tuple(answers), check)
-            answers = []
 
 
 # -------------------------------------------------------------------------- rebuilding

@@ -31,7 +31,7 @@ from labkit.grading.course import CourseError, Submission
 from labkit.grading.grade import grade, refuse
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Warm
-from labkit.grading.submission import Master
+from labkit.lab import Master
 
 PAYS = 20  # submissions from which several processes earn their start
 ATTEMPTS = 3  # at a submission during which workers get lost

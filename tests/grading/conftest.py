@@ -15,12 +15,12 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from labkit.cli import course_root
+from labkit import paths
 from labkit.grading import cli
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Refused, Warm
-from labkit.grading.submission import Master, grade_id
+from labkit.lab import Master, grade_id
 
 LAB = "lab_01_layer_normalization"
 SEED = 20_260
@@ -29,12 +29,12 @@ TIMEOUT = 5.0  # seconds: honest cells take milliseconds, even on a busy machine
 
 @pytest.fixture(scope="session")
 def solution():
-    return nbformat.read(course_root() / "solutions" / f"{LAB}.ipynb", as_version=4)
+    return nbformat.read(paths.root() / "solutions" / f"{LAB}.ipynb", as_version=4)
 
 
 @pytest.fixture(scope="session")
 def master():
-    return Master.from_solution(course_root() / "solutions" / f"{LAB}.ipynb")
+    return Master.from_solution(paths.root() / "solutions" / f"{LAB}.ipynb")
 
 
 @pytest.fixture(scope="session")

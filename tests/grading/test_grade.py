@@ -6,17 +6,17 @@ import sys
 import pytest
 import torch
 
+from labkit import paths
 from labkit.checks import compare, find, plain, probes
 from labkit.checks import layer_normalization as lab
-from labkit.cli import course_root
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Outcome, Warm
-from labkit.grading.submission import Master
+from labkit.lab import Master
 
 from .conftest import SEED, TIMEOUT, planted
 
-LABS = sorted(path.stem for path in (course_root() / "labs").glob("lab_*.ipynb"))
+LABS = sorted(path.stem for path in (paths.root() / "labs").glob("lab_*.ipynb"))
 
 
 def making(number, mistake):
@@ -42,7 +42,7 @@ def test_the_solution_gets_full_marks(mark, hand_in, master):
 @pytest.mark.parametrize("name", LABS)
 def test_every_lab_is_graded_in_a_sandbox_of_its_own(name, sandboxed):
     """What a lab's own cells import or cache must not get in the sandbox's way."""
-    solution = course_root() / "solutions" / f"{name}.ipynb"
+    solution = paths.root() / "solutions" / f"{name}.ipynb"
     master = Master.from_solution(solution)
     judge = Judge(master, SEED, 60.0)
     with Warm(master.own_cells) as warm:

@@ -10,17 +10,17 @@ import nbformat
 import pytest
 from nbgrader.apps import NbGraderAPI
 
+from labkit import paths
 from labkit.checks import find
-from labkit.cli import course_root
 from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.gradebook import Writer
 from labkit.grading.release import release
-from labkit.grading.submission import Master, grade_id
+from labkit.lab import Master, grade_id
 
 from .conftest import planted
 
-LABS = sorted(path.stem for path in (course_root() / "labs").glob("lab_*.ipynb"))
+LABS = sorted(path.stem for path in (paths.root() / "labs").glob("lab_*.ipynb"))
 CHECKS = Path(__file__).parents[1] / "checks"
 CLASS = {  # what each learner hands in, exercise by exercise, over and over
     "ada": ["other 0"],
@@ -31,7 +31,7 @@ CLASS = {  # what each learner hands in, exercise by exercise, over and over
 def submission(lab, kinds):
     """A notebook whose answers are in turn "right" (the solution's), "wrong" (with a
     misconception), "blank", or "other N" (the Nth of the legitimate alternatives)."""
-    path = course_root() / "solutions" / f"{lab}.ipynb"
+    path = paths.root() / "solutions" / f"{lab}.ipynb"
     master, solution = Master.from_solution(path), nbformat.read(path, as_version=4)
     right = {grade_id(c, "solution"): c.source for c in solution.cells}
     notebook = copy.deepcopy(master.notebook)
@@ -74,7 +74,7 @@ def alternatives(lab):
 
 
 def questions(lab):
-    return Master.from_solution(course_root() / "solutions" / f"{lab}.ipynb").questions
+    return Master.from_solution(paths.root() / "solutions" / f"{lab}.ipynb").questions
 
 
 def bound(node):
@@ -101,7 +101,7 @@ def behind(expression, by_name, seen=()):
 @pytest.mark.parametrize("lab", LABS)
 def test_scores_are_the_same(lab, tmp_path, one_warm_process):
     root = tmp_path / "course"
-    release(root, course_root() / "solutions", lab, say=lambda _: None)
+    release(root, paths.root() / "solutions", lab, say=lambda _: None)
     for student, kinds in CLASS.items():
         folder = root / "submitted" / student / lab
         folder.mkdir(parents=True)
