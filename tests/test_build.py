@@ -14,7 +14,8 @@ from labkit.build import (
     lab_from_solution,
     read_source,
 )
-from labkit.checks import CheckFailed, find
+from labkit.exercises import find
+from labkit.learning.check import CheckFailed
 
 ROOT = Path(__file__).parents[1]
 SOLUTIONS = sorted(ROOT.glob("solutions/*.py"))

@@ -1,4 +1,4 @@
-"""Stands in for labkit.checks in a learner's process, which must not know an answer."""
+"""Stands in for labkit.learning.check in a learner's process, which knows no answer."""
 
 
 def check(number: str, *answers: object) -> None:

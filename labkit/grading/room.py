@@ -14,7 +14,8 @@ from labkit.grading.sandbox import SCRATCH
 PACKAGE = Path(__file__).parents[1]
 ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
-PROBES = ("checks/probes.py", "checks/plain.py")
+PROBES = ("checks/__init__.py", "checks/probes.py", "checks/plain.py")
+LEARNING = "learning/__init__.py"
 PROGRAM = ("__init__", "cgroup", "learner", "sandbox", "trial", "wire")
 SYSTEM = (
     "/usr",
@@ -39,10 +40,11 @@ def furnish(home: Path) -> None:
     """Copy what notebooks import to library/, and lay out root/ with places to bind
     to. Nothing that knows a right answer is in either."""
     library, root = home / "library", home / "root"
-    for name in NOTEBOOKS_IMPORT + PROBES + tuple(f"grading/{n}.py" for n in PROGRAM):
+    program = tuple(f"grading/{name}.py" for name in PROGRAM)
+    for name in (*NOTEBOOKS_IMPORT, *PROBES, LEARNING, *program):
         _copy(PACKAGE / name, library / "labkit" / name)
     stand_in = PACKAGE / "grading" / "learner_checks.py"
-    _copy(stand_in, library / "labkit" / "checks" / "__init__.py")
+    _copy(stand_in, library / "labkit" / "learning" / "check.py")
     for source in _binds(home):
         _place(Path(source), Path(f"{root}{source}"))
     for source in SYSTEM:  # /bin and the like are links to /usr in most systems
@@ -75,7 +77,7 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -
         "cpu": int(cpu) + 1,
         "group": group,
         "secret": [
-            str(PACKAGE / "checks" / "exercise.py"),
+            *map(str, sorted(PACKAGE.glob("exercises/lab_*/*.py"))),
             str(home / "root"),
             *map(str, sorted(checkout.glob("solutions/lab_*"))[:1]),
         ],

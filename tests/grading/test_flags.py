@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from labkit.checks import find
 from labkit.cli import course_root
+from labkit.exercises import find
 from labkit.grading import flags
 from labkit.grading.notebook import Master, grade_id
 
