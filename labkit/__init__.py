@@ -15,7 +15,7 @@ def __getattr__(name: str):
     if name in ("device", "seed_everything"):
         return getattr(import_module("labkit.runtime"), name)
     if name == "check":
-        return import_module("labkit.checks").check
+        return import_module("labkit.learning.check").check
     if name in __all__:
         return import_module(f"labkit.{name}")
     raise AttributeError(f"module 'labkit' has no attribute {name!r}")

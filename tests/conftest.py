@@ -29,11 +29,11 @@ def browser():
 def pytest_collection_modifyitems(items):
     """With several workers a file's tests share its fixtures: one worker runs them.
 
-    The tests of the checks have none to share, those of the book's pages share a book
-    on disk: they go wherever there is time.
+    The tests of the exercises have none to share, those of the book's pages share a
+    book on disk: they go wherever there is time.
     """
     for item in items:
-        if "checks" not in item.path.parts and item.path.name != "test_browser.py":
+        if "exercises" not in item.path.parts and item.path.name != "test_browser.py":
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 

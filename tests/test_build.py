@@ -8,8 +8,9 @@ import nbformat
 import pytest
 
 from labkit.build import build, read_source
-from labkit.checks import CheckFailed, find
+from labkit.exercises import find
 from labkit.lab import EditedError, SourceError, lab_from_solution
+from labkit.learning.check import CheckFailed
 
 ROOT = Path(__file__).parents[1]
 SOLUTIONS = sorted(ROOT.glob("solutions/*.py"))

@@ -65,7 +65,7 @@ def test_jupyterlab_is_that_of_this_python(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "code",
     [
-        "from labkit.checks import check",
+        "from labkit import check",
         "from labkit.cli import main; main(sys.argv[1:])",
         "from labkit.cli import main; main(['build', '--help'])",
         "from labkit.cli import main; main(['validate', '--help'])",

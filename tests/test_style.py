@@ -9,8 +9,8 @@ import nbformat
 import pytest
 import yaml
 
+from labkit import exercises
 from labkit.build import read_source
-from labkit.checks import MODULES, section_exercises
 from labkit.paths import sources
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +18,7 @@ SOURCES = sources(ROOT)
 STORED = [path.with_suffix(".ipynb") for path in SOURCES]
 NO_LAB = {"04_vision_transformer"}  # opens its chapter
 CELL_LINES, CLASS_LINES, LINE_LENGTH = 30, 40, 88
+MODULE_LINES = 400
 DIFFERS_BY_MACHINE = re.compile(
     r"tensor\(|cuda|device\(|\bat 0x[0-9a-f]+|/(home|tmp|usr|root|work)/"
     r"|\d (ms|seconds|secs)\b|\d s\b"
@@ -37,16 +38,12 @@ def cells(path, kind=None):
 
 
 def test_stems_agree_across_the_folders():
-    """A chapter, its lab, its solution and its checks carry the same name."""
+    """A chapter, its lab, its solution and its exercises carry the same name."""
     chapters = {p.stem for p in ROOT.glob("chapters/*.py")}
     solutions = {p.stem.removeprefix("lab_") for p in ROOT.glob("solutions/*.py")}
     labs = {p.stem.removeprefix("lab_") for p in ROOT.glob("labs/*.ipynb")}
-    checks = {
-        f"{'_'.join(part.zfill(2) if i == 0 else part for i, part in enumerate(parts))}"
-        f"_{module}"
-        for module, parts in ((m, s.split(".")) for s, m in MODULES.items())
-    }
-    assert chapters - NO_LAB == solutions == labs == checks
+    rooms = {lab.removeprefix("lab_") for lab in exercises.labs()}
+    assert chapters - NO_LAB == solutions == labs == rooms
     assert all(p.stem.startswith("lab_") for p in ROOT.glob("labs/*"))
 
 
@@ -71,12 +68,19 @@ def test_every_notebook_stands_once_in_the_table_of_contents():
     assert not any(name.startswith("solutions") for name in listed)
 
 
-@pytest.mark.parametrize("section", MODULES)
-def test_the_checks_and_the_lab_have_the_same_exercises(section):
-    (source,) = ROOT.glob(f"solutions/lab_*_{MODULES[section]}.py")
-    in_lab = re.findall(r"^## Exercise ([\d.]+) ", source.read_text(), re.MULTILINE)
-    assert in_lab == [e.number for e in section_exercises(section)]
-    assert all(n.rpartition(".")[0] == section for n in in_lab)
+@pytest.mark.parametrize("lab", exercises.labs())
+def test_each_exercise_of_a_lab_has_a_module_of_its_own(lab):
+    source = (ROOT / "solutions" / f"{lab}.py").read_text()
+    in_lab = re.findall(r"^## Exercise ([\d.]+) ", source, re.MULTILINE)
+    found = exercises.exercises(lab)
+    assert in_lab == [e.number for e in found]
+    assert all(n.rpartition(".")[0] == exercises.section(lab) for n in in_lab)
+    assert len({type(e).__module__ for e in found}) == len(found)
+
+
+def test_no_module_of_exercises_is_long():
+    for path in (ROOT / "labkit" / "exercises").rglob("*.py"):
+        assert len(path.read_text().split("\n")) <= MODULE_LINES, path
 
 
 # --------------------------------------------------------------- what a reader meets

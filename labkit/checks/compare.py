@@ -1,6 +1,6 @@
-"""What a learner's record is compared for, rung by rung.
+"""What a learner's reply is compared for, rung by rung.
 
-Each rung is a function of a case, the learner's record and the reference's record. It
+Each rung is a function of a case, the learner's reply and the reference's reply. It
 returns None, or one or two sentences that say what was expected and what came.
 """
 
@@ -20,9 +20,9 @@ NOT_WRITTEN = "not written yet"
 # ------------------------------------------------------------------------- the rungs
 
 
-def stub(record: dict) -> str | None:
+def stub(reply: dict) -> str | None:
     """Which exercise's stub was reached, "" where it does not say, None if none was."""
-    error = record["error"]
+    error = reply["error"]
     if not error or error["type"] != "NotImplementedError":
         return None
     # PyTorch raises such errors too, with other messages.
@@ -30,8 +30,8 @@ def stub(record: dict) -> str | None:
     return said and (said[1] or "")
 
 
-def runs(case: Case, record: dict, right: dict) -> str | None:
-    error, expected = record["error"], right["error"]
+def runs(case: Case, reply: dict, right: dict) -> str | None:
+    error, expected = reply["error"], right["error"]
     allowed = case.raises or (expected and (expected["type"],))
     if expected and (not error or error["type"] not in allowed):
         got = f"it raised {error['type']}" if error else "it raised nothing"
@@ -67,15 +67,15 @@ def _while_differentiating(error: dict) -> bool:
     return error["stage"].endswith(probes.WITH_GRADIENTS)
 
 
-def parameters(case: Case, record: dict, right: dict) -> str | None:
+def parameters(case: Case, reply: dict, right: dict) -> str | None:
     if "module" not in right:
         return None
-    if not record["module"]:
+    if not reply["module"]:
         return f"{case.target} must be a class derived from torch.nn.Module."
-    mine, wanted = record["parameters"], right["parameters"]
+    mine, wanted = reply["parameters"], right["parameters"]
     missing = [name for name in wanted if name not in mine]
     extra = [name for name in mine if name not in wanted]
-    if missing and missing[0] in record["initial"]:
+    if missing and missing[0] in reply["initial"]:
         return (
             f"{_in(case)}, {missing[0]} is no parameter of its own. Usual causes: the "
             "same module registered twice ([block] * depth is one block depth "
@@ -89,16 +89,16 @@ def parameters(case: Case, record: dict, right: dict) -> str | None:
             return f"{_in(case)}, {name} has shape {mine[name]}; expected {size}."
     if extra:
         return f"{_in(case)}, there are parameters too many: {_some(extra)}."
-    if unasked := [name for name in record["initial"] if name not in right["initial"]]:
+    if unasked := [name for name in reply["initial"] if name not in right["initial"]]:
         return (
             f"{_in(case)}, the state dict holds more than is asked for: "
             f"{_some(unasked)}. Usual causes: a layer registered under two names, or a "
             "buffer."
         )
-    if lost := [name for name in right["initial"] if name not in record["initial"]]:
+    if lost := [name for name in right["initial"] if name not in reply["initial"]]:
         return f"{_in(case)}, the state dict lacks {_some(lost)}."
     for name, value in right["initial"].items():
-        if value is not None and record["initial"][name] != value:
+        if value is not None and reply["initial"][name] != value:
             return f"{_in(case)}, {name} does not start at {value:g}."
     return None
 
@@ -109,10 +109,10 @@ def _some(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def shape(case: Case, record: dict, right: dict) -> str | None:
+def shape(case: Case, reply: dict, right: dict) -> str | None:
     if "output" not in right:
         return None
-    return _shape(record["output"], right["output"], f"{_in(case)}, the output")
+    return _shape(reply["output"], right["output"], f"{_in(case)}, the output")
 
 
 def _shape(got: object, wanted: object, what: str) -> str | None:
@@ -141,15 +141,15 @@ def _axis_hint(got: Tensor, wanted: Tensor) -> str:
     return f" Axis {' and '.join(axes)} differ{'s' if len(axes) == 1 else ''}."
 
 
-def dtype(case: Case, record: dict, right: dict) -> str | None:
+def dtype(case: Case, reply: dict, right: dict) -> str | None:
     if "output" not in right:
         return None
-    if not record["device"]:
+    if not reply["device"]:
         return (
             f"{_in(case)}, the output lies on another device than the input. Usual "
             "causes: .cpu(), or a tensor made without device=x.device."
         )
-    for got, wanted in _pairs(record["output"], right["output"]):
+    for got, wanted in _pairs(reply["output"], right["output"]):
         if got.dtype != wanted.dtype and not _both_integers(got, wanted):
             return (
                 f"{_in(case)}, the output has dtype {got.dtype}; expected "
@@ -158,14 +158,14 @@ def dtype(case: Case, record: dict, right: dict) -> str | None:
     return None
 
 
-def values(case: Case, record: dict, right: dict) -> str | None:
+def values(case: Case, reply: dict, right: dict) -> str | None:
     if "output" not in right:
         return None
     for key in OUTPUT:
         if key not in right:
             continue
         mode = ", in eval mode" if key == "output_eval" else ""
-        if problem := _values(record.get(key), right[key], case, "the output"):
+        if problem := _values(reply.get(key), right[key], case, "the output"):
             return f"{_in(case)}{mode}, {problem}"
     return None
 
@@ -194,16 +194,16 @@ def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
     return f"{what} is {got}; expected {wanted}."
 
 
-def answer(case: Case, record: dict, right: dict) -> str | None:
+def answer(case: Case, reply: dict, right: dict) -> str | None:
     """All of the above in one: for an edge case, judged by itself."""
     rungs = (runs, shape, dtype, values)
-    return _first(rung(case, record, right) for rung in rungs)
+    return _first(rung(case, reply, right) for rung in rungs)
 
 
-def gradients(case: Case, record: dict, right: dict) -> str | None:
+def gradients(case: Case, reply: dict, right: dict) -> str | None:
     if "gradients" not in right:
         return None
-    if error := record["error"]:
+    if error := reply["error"]:
         if "inplace operation" in error["message"]:
             return (
                 f"{_in(case)}, no gradient can be computed: a tensor that it needs was "
@@ -218,7 +218,7 @@ def gradients(case: Case, record: dict, right: dict) -> str | None:
             )
         return _raised(case, error)
     for name, wanted in right["gradients"].items():
-        got = record["gradients"].get(name)
+        got = reply["gradients"].get(name)
         if (got is None) != (wanted is None):
             return (
                 f"{_in(case)}, no gradient flows back to {name}. Usual causes: "
@@ -232,40 +232,40 @@ def gradients(case: Case, record: dict, right: dict) -> str | None:
     return None
 
 
-def filled(case: Case, record: dict, right: dict) -> str | None:
+def filled(case: Case, reply: dict, right: dict) -> str | None:
     """The weights that a module was given, by name, after one call and after two."""
     for key, calls in (("filled", ""), ("refilled", " after a second call")):
         for name, wanted in right.get(key, {}).items():
-            got = record[key].get(name)
+            got = reply[key].get(name)
             what = f"{_in(case)}, {case.fills}.{name}{calls}"
             if problem := _shape(got, wanted, what) or _values(got, wanted, case, what):
                 return problem
     return None
 
 
-def side_effects(case: Case, record: dict, right: dict) -> str | None:
+def side_effects(case: Case, reply: dict, right: dict) -> str | None:
     if right["error"] or "output" not in right:
         return None
-    if record["mutated"]:
+    if reply["mutated"]:
         causes = "-=, *=, or a method ending in an underscore"
-        if any(isinstance(case.args.get(n), dict) for n in record["mutated"]):
+        if any(isinstance(case.args.get(n), dict) for n in reply["mutated"]):
             causes = ".pop, del or d[name] = …; change a copy, dict(…), instead"
         return (
-            f"{_in(case)}, the call changed its input {', '.join(record['mutated'])} "
+            f"{_in(case)}, the call changed its input {', '.join(reply['mutated'])} "
             f"in place. Usual causes: {causes}."
         )
-    if record.get("changed") and not right.get("changed"):
-        return f"{_in(case)}, a forward pass changed {', '.join(record['changed'])}."
-    if right["repeat"] and not record["repeat"]:
+    if reply.get("changed") and not right.get("changed"):
+        return f"{_in(case)}, a forward pass changed {', '.join(reply['changed'])}."
+    if right["repeat"] and not reply["repeat"]:
         return f"{_in(case)}, a second call with the same inputs gave another output."
     return None
 
 
-def off_limits(case: Case, record: dict, right: dict) -> str | None:
-    if not record["called"]:
+def off_limits(case: Case, reply: dict, right: dict) -> str | None:
+    if not reply["called"]:
         return None
     return (
-        f"The values are right, but {', '.join(record['called'])} was called. This "
+        f"The values are right, but {', '.join(reply['called'])} was called. This "
         "exercise asks you to write the computation out: that call is off limits here."
     )
 
@@ -288,7 +288,7 @@ def close(got: Tensor, wanted: Tensor, tolerance: float | None = None) -> bool:
 
 
 def alike(mine: dict, theirs: dict, keys: tuple[str, ...]) -> bool:
-    """Whether two records say the same under these keys."""
+    """Whether two replies say the same under these keys."""
     return all(alike_values(mine.get(key), theirs.get(key)) for key in keys)
 
 

@@ -1,12 +1,12 @@
 """An exercise: what is asked, what is right, and the usual ways of being wrong.
 
-    cases           questions drawn from a seed, as plain data
-    probe           how they are put to the learner's object (labkit.checks.probes)
-    judge           inputs and records in, one verdict a property out; never the object
-    misconceptions  wrong answers with a name and a sentence
+    cases     questions drawn from a seed, as plain data
+    probe     how they are put to the learner's object (labkit.checks.probes)
+    judge     cases and replies in, one verdict a property out; never the object
+    mistakes  wrong answers with a name and a sentence
 
-The reference goes through the same probe as the learner's object, so whatever a probe
-records can be compared. The judge climbs a ladder and stops at the first rung that
+The reference goes through the same probe as the learner's object, so that the replies
+of both can be compared. The judge climbs a ladder and stops at the first rung that
 fails: written, runs, type, shape, dtype, the exercise's own properties, values,
 gradients, side effects, off-limits calls.
 """
@@ -16,6 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -79,7 +80,7 @@ class Report:
     number: str
     names: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
-    misconception: str | None = None
+    mistake: str | None = None
     explanation: str = ""
 
     @property
@@ -109,7 +110,7 @@ class Report:
             "exercise": self.number,
             "passed": self.passed,
             "verdicts": [v.__dict__ for v in self.verdicts],
-            "misconception": self.misconception,
+            "mistake": self.mistake,
             "feedback": self.text(),
         }
 
@@ -130,7 +131,7 @@ def _fill(text: str, indent: str = "  ") -> str:
 class Rung:
     """One step of the ladder.
 
-    compared  the keys of the records that it looks at
+    compared  the keys of the replies that it looks at
     problem   finds what is wrong, None if nothing is
     """
 
@@ -140,21 +141,11 @@ class Rung:
 
 
 Cases = dict[str, Case]
-Records = dict[str, dict]
-
-
-def mistake(of: str) -> Callable:
-    """Say which of an exercise's several names a misconception stands in for."""
-
-    def mark(wrong):
-        wrong.stands_in_for = of
-        return wrong
-
-    return mark
+Replies = dict[str, dict]
 
 
 def looks_at(*keys: str) -> Callable:
-    """Say which keys of the records a property judges, if not the output."""
+    """Say which keys of the replies a property judges, if not the output."""
 
     def mark(broken):
         broken.looks_at = keys
@@ -177,22 +168,43 @@ def _one_thread() -> Iterator[None]:
 class Exercise:
     """Derive one class an exercise; its docstring says what is asked.
 
-    number          "1.2"
-    reference       {name: right answer}, PyTorch's own operation where there is one
-    misconceptions  wrong answers: functions or classes whose docstring explains them
-    properties      functions of the cases and the learner's records, both by case
-                    name, that return None or what breaks the property; the learner
-                    sees their names
-    off_limits      names of PyTorch calls that the exercise asks to write out
-    probe           "function" or "module", or which of them by name
+    number      "1.2"
+    reference   {name: right answer}, PyTorch's own operation where there is one
+    properties  functions of the cases and the learner's replies, both by case name,
+                that return None or what breaks the property; the learner sees their
+                names
+    off_limits  names of PyTorch calls that the exercise asks to write out
+    probe       "function" or "module", or which of them by name
+    mistakes    wrong answers, the first that fits is named: see `mistake`
     """
 
     number: str
     reference: dict[str, object]
     probe: str | dict[str, str] = "function"
-    misconceptions: tuple = ()
-    properties: tuple[Callable[[Cases, Records], str | None], ...] = ()
+    properties: tuple[Callable[[Cases, Replies], str | None], ...] = ()
     off_limits: tuple[str, ...] = ()
+    mistakes: tuple[Callable, ...] = ()
+
+    @classmethod
+    def mistake(cls, wrong: Callable | None = None, *, of: str | None = None):
+        """Decorate a wrong answer, a function or class whose docstring explains it.
+
+            @LayerNorm.mistake
+            @Residual.mistake(of="pre_norm")
+
+        Learners read the docstring; results keep the name. A submission is held
+        against the mistakes in the order in which they are defined.
+
+        of  which of the exercise's names it stands in for; None: the first. Raises
+            ValueError for a name that the exercise does not ask for
+        """
+        if wrong is None:
+            return partial(cls.mistake, of=of)
+        if of is not None and of not in cls.reference:
+            raise ValueError(f"exercise {cls.number} asks for no {of}")
+        wrong.stands_in_for = of or next(iter(cls.reference))
+        cls.mistakes = (*cls.mistakes, wrong)
+        return wrong
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -212,43 +224,43 @@ class Exercise:
         """Probe and judge in one process, as the lab does."""
         cases = self.cases(seed)
         with _one_thread():
-            records = probes.run(self.probe, objects, cases, self.off_limits, device)
-            return self.judge(cases, records)
+            replies = probes.run(self.probe, objects, cases, self.off_limits, device)
+            return self.judge(cases, replies)
 
     def right(self, cases: list[Case]) -> list[dict]:
-        """The records that the reference gives."""
+        """The replies that the reference gives."""
         return probes.run(self.probe, self.reference, cases)
 
     def judge(
-        self, cases: list[Case], records: list[dict], right: list[dict] | None = None
+        self, cases: list[Case], replies: list[dict], right: list[dict] | None = None
     ) -> Report:
-        """The verdicts on records that a probe made of these cases.
+        """The verdicts on replies that a probe made of these cases.
 
         right   from self.right(cases), for who judges many answers to them
         """
         right = self.right(cases) if right is None else right
-        verdicts = self._climb(cases, records, right)
+        verdicts = self._climb(cases, replies, right)
         report = Report(self.number, self.names, verdicts)
         if report.passed:
             return report
-        wrong = self._recognize(cases, records, right, report.failure)
+        wrong = self._recognize(cases, replies, right, report.failure)
         if wrong is None:
             return report
         explanation = " ".join(inspect.getdoc(wrong).split())
-        return replace(report, misconception=wrong.__name__, explanation=explanation)
+        return replace(report, mistake=wrong.__name__, explanation=explanation)
 
-    def _climb(self, cases, records, right) -> tuple[Verdict, ...]:
+    def _climb(self, cases, replies, right) -> tuple[Verdict, ...]:
         """One verdict a rung; those above the first failure stay unjudged."""
         verdicts, failed = [], False
-        for rung in self._rungs(cases, records, right):
+        for rung in self._rungs(cases, replies, right):
             problem = None if failed else rung.problem()
             passed = None if failed else problem is None
             verdicts.append(Verdict(rung.name, passed, problem or ""))
             failed = failed or problem is not None
         return tuple(verdicts)
 
-    def _rungs(self, cases, records, right) -> Iterator[Rung]:
-        together = list(zip(cases, records, right, strict=True))
+    def _rungs(self, cases, replies, right) -> Iterator[Rung]:
+        together = list(zip(cases, replies, right, strict=True))
 
         def rung(name, compared, problems: Callable, edge: bool | None = False) -> Rung:
             """Looks for the first case, ordinary or edge, with a problem."""
@@ -281,27 +293,27 @@ class Exercise:
         if self.off_limits:
             yield rung("written out", ("called",), compare.off_limits, edge=None)
 
-    def _runs(self, case, record, right) -> str | None:
+    def _runs(self, case, reply, right) -> str | None:
         """As compare.runs; where a stub was reached, there is no more to say."""
-        stub = compare.stub(record)
+        stub = compare.stub(reply)
         if stub is None:
-            return compare.runs(case, record, right)
+            return compare.runs(case, reply, right)
         who = case.target if len(self.names) > 1 else ""
         if stub and stub != self.number:
             who = who or "it"
             return f"{who} calls exercise {stub}, which is {compare.NOT_WRITTEN}"
         return f"{who} is {compare.NOT_WRITTEN}" if who else compare.NOT_WRITTEN
 
-    def _first_failure(self, cases, records, right) -> Rung | None:
-        rungs = self._rungs(cases, records, right)
+    def _first_failure(self, cases, replies, right) -> Rung | None:
+        rungs = self._rungs(cases, replies, right)
         return next((rung for rung in rungs if rung.problem() is not None), None)
 
-    def _recognize(self, cases, records, right, failure) -> Callable | None:
-        """The misconception that fails as the learner does, with the same outcome."""
-        mine = self._first_failure(cases, records, right)
-        to_blame = self._to_blame(cases, records, right, failure)
-        for wrong in self.misconceptions:
-            target = getattr(wrong, "stands_in_for", self.names[0])
+    def _recognize(self, cases, replies, right, failure) -> Callable | None:
+        """The mistake that fails as the learner does, with the same outcome."""
+        mine = self._first_failure(cases, replies, right)
+        to_blame = self._to_blame(cases, replies, right, failure)
+        for wrong in self.mistakes:
+            target = wrong.stands_in_for
             if target not in to_blame:
                 continue
             asked = [
@@ -310,11 +322,11 @@ class Exercise:
                 if case.target == target
                 and (mine.name == "edge cases" or not case.edge)
             ]
-            if self._fails_alike(wrong, target, asked, mine, cases, records, right):
+            if self._fails_alike(wrong, target, asked, mine, cases, replies, right):
                 return wrong
         return None
 
-    def _to_blame(self, cases, records, right, failure) -> set[str]:
+    def _to_blame(self, cases, replies, right, failure) -> set[str]:
         """Of several names, those that the failure goes away with, once put right.
 
         Two may be wrong at a time; the mistake to be explained is the one that is told.
@@ -323,7 +335,7 @@ class Exercise:
         def remains_without(name):
             repaired = [
                 r if case.target == name else mine
-                for case, mine, r in zip(cases, records, right, strict=True)
+                for case, mine, r in zip(cases, replies, right, strict=True)
             ]
             return failure in self._climb(cases, repaired, right)
 
@@ -331,19 +343,19 @@ class Exercise:
             return set(self.names)
         return {name for name in self.names if not remains_without(name)}
 
-    def _fails_alike(self, wrong, target, asked, mine, cases, records, right) -> bool:
-        """Whether a misconception fails on the same rung, with the same outcome."""
+    def _fails_alike(self, wrong, target, asked, mine, cases, replies, right) -> bool:
+        """Whether a mistake fails on the same rung, with the same outcome."""
         objects = {**self.reference, target: wrong}
 
         def alike(i, other):
-            learners, others = (_essential(r, right[i]) for r in (records[i], other))
+            learners, others = (_essential(r, right[i]) for r in (replies[i], other))
             return compare.alike(learners, others, mine.compared)
 
         first = asked  # outcomes differ in the cases behind the first that stops
         if mine.name == "runs":
-            first = _first_to_stop(asked, cases, records, right)
+            first = _first_to_stop(asked, cases, replies, right)
 
-        # Most misconceptions are ruled out by the first case that tells.
+        # Most mistakes are ruled out by the first case that tells.
         telling = next((i for i in first if not alike(i, right[i])), None)
         if telling is None:
             return False
@@ -360,26 +372,26 @@ class Exercise:
         return all(alike(i, theirs[i]) for i in first)
 
 
-def _essential(record: dict, right: dict) -> dict:
-    """A record without what is left to the learner.
+def _essential(reply: dict, right: dict) -> dict:
+    """A reply without what is left to the learner.
 
     That is the words of an error where one is due, and how a parameter starts where
     any start will do.
     """
-    record = dict(record)
-    error, due = record["error"], right["error"]
+    reply = dict(reply)
+    error, due = reply["error"], right["error"]
     if error and due:
-        record["error"] = {**error, "message": "", "line": ""}
-    if "initial" in record and "initial" in right:
+        reply["error"] = {**error, "message": "", "line": ""}
+    if "initial" in reply and "initial" in right:
         free = {name for name, value in right["initial"].items() if value is None}
-        record["initial"] = {
+        reply["initial"] = {
             name: None if name in free else value
-            for name, value in record["initial"].items()
+            for name, value in reply["initial"].items()
         }
-    return record
+    return reply
 
 
-def _first_to_stop(asked: list[int], cases, records, right) -> list[int]:
+def _first_to_stop(asked: list[int], cases, replies, right) -> list[int]:
     """Where the first of the asked cases stands that does not run as it should."""
-    stops = (i for i in asked if compare.runs(cases[i], records[i], right[i]))
+    stops = (i for i in asked if compare.runs(cases[i], replies[i], right[i]))
     return list(islice(stops, 1))

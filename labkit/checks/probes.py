@@ -1,8 +1,8 @@
 """The only code that touches what a learner wrote.
 
-A probe calls the learner's function or class on given cases and returns one record a
+A probe calls the learner's function or class on given cases and returns one reply a
 case: plain data, from which a judge elsewhere draws its verdict. Nothing here knows
-what is right. Keys of a record:
+what is right. Keys of a reply:
 
     error       None, or {stage, type, message, line}: the learner's code raised; type
                 is the built-in error that it is or derives from
@@ -152,25 +152,25 @@ def run(
     gpus = [torch.cuda.current_device()] if kind == "cuda" else []
     # torch.manual_seed seeds all kinds of device, which takes longer than many a case.
     seed = torch.default_generator.manual_seed if kind == "cpu" else torch.manual_seed
-    records = []
+    replies = []
     for case in cases:
-        record = {"error": None}
+        reply = {"error": None}
         watch = _Watch(off_limits)
         ask = asks[probe if isinstance(probe, str) else probe[case.target]]
         with torch.random.fork_rng(gpus):
             seed(0)
             try:
-                ask(objects[case.target], case, record, watch, device)
+                ask(objects[case.target], case, reply, watch, device)
             except Exception as error:
-                record["error"] = _describe(error, record.get("stage", "calling it"))
-        record.pop("stage", None)
-        record["called"], record["largest"] = sorted(watch.seen), watch.largest
-        records.append(record)
-    return records
+                reply["error"] = _describe(error, reply.get("stage", "calling it"))
+        reply.pop("stage", None)
+        reply["called"], reply["largest"] = sorted(watch.seen), watch.largest
+        replies.append(reply)
+    return replies
 
 
-def _ask_function(function, case: Case, record: dict, watch, device) -> None:
-    record["stage"] = f"calling {case.target}"
+def _ask_function(function, case: Case, reply: dict, watch, device) -> None:
+    reply["stage"] = f"calling {case.target}"
     in_order, source = case.args, {**case.args, **case.kwargs}
     altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
@@ -179,31 +179,31 @@ def _ask_function(function, case: Case, record: dict, watch, device) -> None:
         with watch:
             function = _call(function, in_order, given)
         altered = _changed(kept, given)
-        record["stage"] = f"calling what {case.target} returned"
+        reply["stage"] = f"calling what {case.target} returned"
         in_order = source = case.inputs
     given = _fresh(source, device)
     filled = given.get(case.fills)
-    _call_and_record(function, in_order, given, record, watch, device, filled)
-    record["mutated"] = altered + record["mutated"]
+    _call_and_reply(function, in_order, given, reply, watch, device, filled)
+    reply["mutated"] = altered + reply["mutated"]
     if case.inputs:
-        record["made"] = _made(function)
+        reply["made"] = _made(function)
     if case.gradients:
         given = _fresh(source, device, requires_grad=True)
-        record["stage"] += f" {WITH_GRADIENTS}"
+        reply["stage"] += f" {WITH_GRADIENTS}"
         output = _call(function, in_order, given)
-        _record_gradients(output, given, record)
+        _reply_gradients(output, given, reply)
 
 
-def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
-    record["module"] = isinstance(kind, type) and issubclass(kind, nn.Module)
-    if not record["module"]:
+def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
+    reply["module"] = isinstance(kind, type) and issubclass(kind, nn.Module)
+    if not reply["module"]:
         return
-    record["stage"] = f"constructing {case.target}"
+    reply["stage"] = f"constructing {case.target}"
     module = kind(*case.args.values(), **case.kwargs).to(device)
-    record["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
-    record["initial"] = {n: _constant(v) for n, v in module.state_dict().items()}
+    reply["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
+    reply["initial"] = {n: _constant(v) for n, v in module.state_dict().items()}
     if case.state is not None:
-        record["stage"] = f"loading a state dict into {case.target}"
+        reply["stage"] = f"loading a state dict into {case.target}"
         if _shapes(case.state) != _shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
@@ -212,29 +212,29 @@ def _ask_module(kind: type, case: Case, record: dict, watch, device) -> None:
     if not case.inputs:
         return
 
-    record["stage"] = f"calling {case.target}"
+    reply["stage"] = f"calling {case.target}"
     if case.method != "__call__":
-        record["stage"] += f".{case.method}"
+        reply["stage"] += f".{case.method}"
     call = getattr(module, case.method)
     before = _plain(module.state_dict())
     module.train(not case.stochastic)
     given = _fresh(case.inputs, device)
-    _call_and_record(call, case.inputs, given, record, watch, device)
-    record["changed"] = _changed(before, _plain(module.state_dict()))
+    _call_and_reply(call, case.inputs, given, reply, watch, device)
+    reply["changed"] = _changed(before, _plain(module.state_dict()))
     if case.stochastic:
         module.train()
         calls = [_plain(call(*_fresh(case.inputs, device).values())) for _ in "12"]
-        record["varies"] = not _same(*calls)
-        record["zeros"] = _zeros(calls[0])
+        reply["varies"] = not _same(*calls)
+        reply["zeros"] = _zeros(calls[0])
     module.eval()
-    record["output_eval"] = _plain(call(*_fresh(case.inputs, device).values()))
+    reply["output_eval"] = _plain(call(*_fresh(case.inputs, device).values()))
 
     if case.gradients:
         module.train(not case.stochastic)
         given = _fresh(case.inputs, device, requires_grad=True)
-        record["stage"] += f" {WITH_GRADIENTS}"
+        reply["stage"] += f" {WITH_GRADIENTS}"
         output = _call(call, case.inputs, given)
-        _record_gradients(output, {**given, **dict(module.named_parameters())}, record)
+        _reply_gradients(output, {**given, **dict(module.named_parameters())}, reply)
 
 
 def _made(thing: object) -> dict:
@@ -265,24 +265,24 @@ def _call(function: Callable, args: dict, given: dict) -> object:
     return function(*(given[name] for name in args), **rest)
 
 
-def _call_and_record(
-    function, args, given, record: dict, watch, device, filled: nn.Module | None = None
+def _call_and_reply(
+    function, args, given, reply: dict, watch, device, filled: nn.Module | None = None
 ) -> None:
     kept = _kept(given, device)
     with watch:
         output = _call(function, args, given)
-    record["output"] = _plain(output)
-    record["device"] = all(
+    reply["output"] = _plain(output)
+    reply["device"] = all(
         t.device.type == torch.device(device).type for t in _tensors(output)
     )
-    record["mutated"] = _changed(kept, given)
+    reply["mutated"] = _changed(kept, given)
     if filled is not None:
-        record["filled"] = _plain(filled.state_dict())
-        record["training"] = all(part.training for part in filled.modules())
+        reply["filled"] = _plain(filled.state_dict())
+        reply["training"] = all(part.training for part in filled.modules())
     again = _plain(_call(function, args, {**given, **kept}))
-    record["repeat"] = _same(record["output"], again)
+    reply["repeat"] = _same(reply["output"], again)
     if filled is not None:
-        record["refilled"] = _plain(filled.state_dict())
+        reply["refilled"] = _plain(filled.state_dict())
 
 
 def _kept(given: dict, device) -> dict:
@@ -304,7 +304,7 @@ def _zeros(output: object) -> str:
     return "some" if sum(zero) < len(zero) / 2 else "most"
 
 
-def _record_gradients(output: object, given: dict, record: dict) -> None:
+def _reply_gradients(output: object, given: dict, reply: dict) -> None:
     """Gradients of Σ output · cos(0, 1, 2, …), a fixed weighting, by input."""
     wanted = {n: v for n, v in given.items() if _differentiable(v) and v.requires_grad}
     outputs = [t for t in _tensors(output) if t.requires_grad]
@@ -316,7 +316,7 @@ def _record_gradients(output: object, given: dict, record: dict) -> None:
             for t, ramp in zip(outputs, ramps, strict=True)
         )
         gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
-    record["gradients"] = dict(zip(wanted, map(_plain, gradients), strict=True))
+    reply["gradients"] = dict(zip(wanted, map(_plain, gradients), strict=True))
 
 
 def _fresh(values: dict, device, requires_grad: bool = False) -> dict:

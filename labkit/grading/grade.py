@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-import labkit.checks
+import labkit
 from labkit.grading.judge import LOST, Judge
 from labkit.grading.sandbox.client import Outcome, Warm
 from labkit.grading.submission import Rebuilt, Unreadable, parse, rebuild
@@ -134,8 +134,9 @@ def _error(name: str, text: str) -> nbformat.NotebookNode:
 
 @cache
 def engine() -> str:
-    """The version that graded: labkit's, with a digest of the checks' source."""
+    """The version that graded: labkit's, with a digest of what checks."""
     digest = hashlib.sha256()
-    for path in sorted(Path(labkit.checks.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in ("checks", "exercises"):
+        for path in sorted((Path(labkit.__file__).parent / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
     return f"{version('labkit')}+{digest.hexdigest()[:12]}"

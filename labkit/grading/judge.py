@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from labkit.checks import Exercise, find, plain
+from labkit.checks import plain
+from labkit.checks.exercise import Exercise
 from labkit.checks.probes import Case, Layer
+from labkit.exercises import find
 from labkit.grading import flags
 from labkit.grading.sandbox.client import Cell, Check, Outcome
 from labkit.grading.submission import Rebuilt
@@ -21,7 +23,7 @@ LOST = {
 
 
 class UnknownExercise(LookupError):
-    """A lab asks what labkit.checks does not have; str() says what."""
+    """A lab asks what labkit.exercises does not have; str() says what."""
 
 
 @dataclass
@@ -163,7 +165,7 @@ class Judge:
         return {
             "outcome": "right" if report.passed else "wrong",
             "feedback": report.text(),
-            "misconception": said["misconception"],
+            "misconception": said["mistake"],
             "verdicts": said["verdicts"],
         }
 

@@ -16,7 +16,7 @@ from html import escape
 from pathlib import Path
 from statistics import mean, median
 
-from labkit.checks import find
+from labkit.exercises import find
 from labkit.grading.course import Course, CourseError
 from labkit.grading.summary import counted
 from labkit.paths import write
@@ -185,9 +185,9 @@ def _in_words(name: str) -> str:
 
 
 def _explained(number: str, name: str) -> str:
-    """The sentence that learners read about a misconception."""
+    """The sentence that learners read about a mistake."""
     try:
-        found = [m for m in find(number).misconceptions if m.__name__ == name]
+        found = [m for m in find(number).mistakes if m.__name__ == name]
     except KeyError:
         return ""
     return " ".join(inspect.getdoc(found[0]).split()) if found else ""

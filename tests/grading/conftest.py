@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -148,24 +149,31 @@ def all_but(master):
     return lambda *lost: sum(q.points for q in master.questions if q.number not in lost)
 
 
-def planted(mistake, name):
-    """Source that defines `name` as this misconception of labkit.checks, which a
-    learner's process cannot import."""
-    tree = ast.parse(inspect.getsource(inspect.getmodule(mistake)))
-    tree.body = [
-        node
-        for node in tree.body
-        if not re.match(r"labkit\.checks(?!\.probes)", getattr(node, "module", ""))
-    ]
+def planted(mistake):
+    """Source that makes this mistake, in a process that cannot import its module."""
+    source = STANDING_IN + by_itself(inspect.getmodule(mistake))
     return (
         "mistakes = {}\n"
-        f"exec({STANDING_IN + ast.unparse(tree)!r}, mistakes)\n"
-        f"{name} = mistakes[{mistake.__name__!r}]"
+        f"exec({source!r}, mistakes)\n"
+        f"{mistake.stands_in_for} = mistakes[{mistake.__name__!r}]"
     )
 
 
+def by_itself(module):
+    """A module's source, with that of the exercises that it imports from."""
+    lines = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        origin = getattr(node, "module", None) or ""
+        if origin.startswith("labkit.exercises."):
+            lines.append(by_itself(import_module(origin)))
+        elif not re.match(r"labkit\.checks(?!\.probes)", origin):
+            lines.append(ast.unparse(node))
+    return "\n".join(lines)
+
+
 STANDING_IN = """
-class Exercise: pass
-Cases = Draw = Records = dict
-mistake = looks_at = lambda *names, **of: lambda function: function
+class Exercise:
+    mistake = lambda *wrong, **of: wrong[0] if wrong else lambda wrong: wrong
+Cases = Draw = Replies = dict
+looks_at = lambda *names: lambda function: function
 """

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from labkit.checks import find
-from labkit.grading.submission import grade_id
+from labkit.exercises import find
+from labkit.lab import grade_id
 
 FIRST = "1.1"  # the exercise whose answer cell carries the hostile code
 MARK = "98765"  # seconds: how to find a process that was left behind
@@ -257,8 +257,8 @@ cheat(
 import gc, sys
 for found in gc.get_objects():
     name = getattr(found, "__name__", "")
-    if isinstance(name, str) and name.startswith("labkit.checks.layer"):
-        layer_norm = found.LayerNorm.reference
+    if isinstance(name, str) and name.endswith("lab_01_layer_normalization.layer_norm"):
+        globals().update(found.LayerNorm.reference)
 """,
 )
 cheat(
@@ -266,8 +266,8 @@ cheat(
     "the reference imported",
     """
 try:
-    from labkit.checks.layer_normalization import EXERCISES
-    for kind in EXERCISES: globals().update(kind.reference)
+    from labkit.exercises import exercises
+    for exercise in exercises(): globals().update(exercise.reference)
 except ImportError as why: print(why)
 """,
 )

@@ -22,7 +22,7 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.utils import notebook_hash
 
 from labkit import paths
-from labkit.checks import find
+from labkit.exercises import find
 from labkit.grading import cli
 from labkit.grading.course import Course, CourseError
 from labkit.grading.release import release
@@ -238,8 +238,8 @@ def test_one_grader_at_a_time(course, hand_in, capsys):
 
 
 def test_five_submissions_end_to_end(course, hand_in, master, all_but, capsys):
-    mistake = find("1.4").misconceptions[0]
-    wrong = planted(mistake, "layer_norm_backward")
+    mistake = find("1.4").mistakes[0]
+    wrong = planted(mistake)
     submit(course, "ada", hand_in())
     submit(course, "ben", master.notebook)
     submit(course, "cem", hand_in({"1.4": lambda right: f"{right}\n{wrong}"}))

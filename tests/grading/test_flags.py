@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from labkit import paths
-from labkit.checks import find
+from labkit.exercises import find
 from labkit.grading import flags
 from labkit.lab import Master, grade_id
 

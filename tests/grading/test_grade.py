@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from labkit import paths
-from labkit.checks import compare, find, plain, probes
-from labkit.checks import layer_normalization as lab
+from labkit.checks import compare, plain, probes
+from labkit.exercises import exercises
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Outcome, Warm
@@ -16,13 +16,13 @@ from labkit.lab import Master
 
 from .conftest import SEED, TIMEOUT, planted
 
+EXERCISES = exercises("lab_01_layer_normalization")
 LABS = sorted(path.stem for path in (paths.root() / "labs").glob("lab_*.ipynb"))
 
 
-def making(number, mistake):
+def making(mistake):
     """An answer cell that makes this mistake."""
-    name = getattr(mistake, "stands_in_for", find(number).names[0])
-    return lambda right: f"{right}\n{planted(mistake, name)}"
+    return lambda right: f"{right}\n{planted(mistake)}"
 
 
 def test_blank_gets_nothing(mark, master):
@@ -52,17 +52,15 @@ def test_every_lab_is_graded_in_a_sandbox_of_its_own(name, sandboxed):
     assert (blank["status"], blank["score"]) == ("graded", 0)
 
 
-@pytest.mark.parametrize(
-    "column", range(max(len(k.misconceptions) for k in lab.EXERCISES))
-)
+@pytest.mark.parametrize("column", range(max(len(e.mistakes) for e in EXERCISES)))
 def test_planted_mistakes_are_named(mark, hand_in, column):
     """Each submission makes one mistake in every exercise that has so many."""
     mistakes = {
-        kind.number: kind.misconceptions[column]
-        for kind in lab.EXERCISES
-        if column < len(kind.misconceptions)
+        exercise.number: exercise.mistakes[column]
+        for exercise in EXERCISES
+        if column < len(exercise.mistakes)
     }
-    result = mark(hand_in({n: making(n, m) for n, m in mistakes.items()}))
+    result = mark(hand_in({n: making(m) for n, m in mistakes.items()}))
     for exercise in result.exercises:
         mistake = mistakes.get(exercise["number"])
         if mistake:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.checks import find
+from labkit.exercises import find
 from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.report import write_report
@@ -24,8 +24,8 @@ def graded(tmp_path_factory, released, hand_in, master, sandboxed):
     root = tmp_path_factory.mktemp("class") / "course"
     shutil.copytree(released, root)
     assert cli.main(["release", str(root), "--lab", "lab_02"]) == 0
-    mistake = find("1.2").misconceptions[0]
-    wrong = hand_in({"1.2": lambda right: f"{right}\n{planted(mistake, 'layer_norm')}"})
+    mistake = find("1.2").mistakes[0]
+    wrong = hand_in({"1.2": lambda right: f"{right}\n{planted(mistake)}"})
     work = {
         "ada": hand_in(),
         "ben": master.notebook,
@@ -49,7 +49,7 @@ def test_page_and_table(graded, capsys):
     assert cli.main(["report", str(graded)]) == 0
     assert "report.html" in capsys.readouterr().out
     page = (graded / "report.html").read_text()
-    mistake = find("1.2").misconceptions[0]
+    mistake = find("1.2").mistakes[0]
 
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
     assert "5 submissions" in words

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import inspect
 import json
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from nbgrader.apps import NbGraderAPI
 
 from labkit import paths
-from labkit.checks import find
+from labkit.exercises import exercises, find
 from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.gradebook import Writer
@@ -21,7 +22,7 @@ from labkit.lab import Master, grade_id
 from .conftest import planted
 
 LABS = sorted(path.stem for path in (paths.root() / "labs").glob("lab_*.ipynb"))
-CHECKS = Path(__file__).parents[1] / "checks"
+TESTS = Path(__file__).parents[1] / "exercises"
 CLASS = {  # what each learner hands in, exercise by exercise, over and over
     "ada": ["other 0"],
     "ben": ["wrong", "other 1", "blank", "right", "other 2"],
@@ -30,7 +31,7 @@ CLASS = {  # what each learner hands in, exercise by exercise, over and over
 
 def submission(lab, kinds):
     """A notebook whose answers are in turn "right" (the solution's), "wrong" (with a
-    misconception), "blank", or "other N" (the Nth of the legitimate alternatives)."""
+    mistake), "blank", or "other N" (the Nth of the legitimate alternatives)."""
     path = paths.root() / "solutions" / f"{lab}.ipynb"
     master, solution = Master.from_solution(path), nbformat.read(path, as_version=4)
     right = {grade_id(c, "solution"): c.source for c in solution.cells}
@@ -44,10 +45,7 @@ def submission(lab, kinds):
             cells[name].source = right[name]
         last = cells[question.answers[-1]]
         if kind == "wrong":
-            exercise = find(question.number)
-            mistake = exercise.misconceptions[0]
-            target = getattr(mistake, "stands_in_for", exercise.names[0])
-            last.source += f"\n{planted(mistake, target)}"
+            last.source += f"\n{planted(find(question.number).mistakes[0])}"
         elif kind == "other" and (others := alternatives(lab)[question.number]):
             last.source += f"\n{others[int(which) % len(others)]}"
     return notebook
@@ -55,21 +53,27 @@ def submission(lab, kinds):
 
 @cache
 def alternatives(lab):
-    """Sources of the alternatives that tests/checks proves legitimate, by exercise."""
-    part = "_".join(p for p in lab.split("_") if p.isdigit())
-    tree = ast.parse((CHECKS / f"test_lab_{part}.py").read_text("utf-8"))
-    by_name = {name: node for node in tree.body for name in bound(node)}
-    found = {e: [] for e in (q.number for q in questions(lab))}
-    for one in by_name["ALTERNATIVES"].value.elts:
-        number, *answers = one.elts
-        needed = {id(n): n for answer in answers for n in behind(answer, by_name)}
-        lines = [ast.unparse(node) for node in tree.body if id(node) in needed]
-        names = find(number.value).names
-        for name, answer in zip(names, answers, strict=True):
-            lines.append(f"{name} = {ast.unparse(answer)}")
-        source = "\n".join(lines)
-        if "labkit" not in source:  # a learner's process has no checks to look into
-            found[number.value].append(source)
+    """Sources of the alternatives that tests/exercises proves legitimate, by exercise.
+
+    They may build on those of an exercise before them in the same lab.
+    """
+    statements, found = [], {q.number: [] for q in questions(lab)}
+    for exercise in exercises(lab):
+        module = inspect.getmodule(type(exercise)).__name__.rpartition(".")[2]
+        text = (TESTS / lab / f"test_{module}.py").read_text("utf-8")
+        body = ast.parse(text).body
+        statements += [n for n in body if not getattr(n, "level", 0)]  # from .test_…
+        statements.sort(key=lambda n: not isinstance(n, ast.Import | ast.ImportFrom))
+        by_name = {name: node for node in statements for name in bound(node)}
+        for one in by_name["ALTERNATIVES"].value.elts:
+            answers = one.elts if isinstance(one, ast.Tuple) else [one]
+            needed = {id(n): n for answer in answers for n in behind(answer, by_name)}
+            lines = [ast.unparse(node) for node in statements if id(node) in needed]
+            for name, answer in zip(exercise.names, answers, strict=True):
+                lines.append(f"{name} = {ast.unparse(answer)}")
+            source = "\n".join(lines)
+            if "labkit" not in source:  # a learner's process has none to look into
+                found[exercise.number].append(source)
     return found
 
 

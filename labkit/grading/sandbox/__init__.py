@@ -5,7 +5,7 @@ process           the learner's process, the only place where learners' code run
 confine           shuts it in
 cgroup            limits on all its processes together, where the system lends a group
 rootfs            what it sees: a root, and a labkit without answers
-checks_stand_in   what it has in place of labkit.checks
+check_stand_in    what it has in place of labkit.learning.check
 selftest          tries from inside what must not be possible
 protocol          messages between the two sides
 

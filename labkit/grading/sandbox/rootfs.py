@@ -14,7 +14,8 @@ from labkit.grading.sandbox.confine import SCRATCH
 PACKAGE = Path(__file__).parents[2]
 ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
-PROBES = ("checks/probes.py", "checks/plain.py")
+PROBES = ("checks/__init__.py", "checks/probes.py", "checks/plain.py")
+LEARNING = "learning/__init__.py"
 PROCESS = ("__init__", "cgroup", "confine", "process", "protocol", "selftest")
 SYSTEM = (
     "/usr",
@@ -40,10 +41,11 @@ def lay_out(home: Path) -> None:
     to. Nothing that knows a right answer is in either."""
     library, root = home / "library", home / "root"
     process = tuple(f"grading/sandbox/{name}.py" for name in PROCESS)
-    for name in (*NOTEBOOKS_IMPORT, *PROBES, "grading/__init__.py", *process):
+    copied = (*NOTEBOOKS_IMPORT, *PROBES, LEARNING, "grading/__init__.py", *process)
+    for name in copied:
         _copy(PACKAGE / name, library / "labkit" / name)
-    stand_in = PACKAGE / "grading" / "sandbox" / "checks_stand_in.py"
-    _copy(stand_in, library / "labkit" / "checks" / "__init__.py")
+    stand_in = PACKAGE / "grading" / "sandbox" / "check_stand_in.py"
+    _copy(stand_in, library / "labkit" / "learning" / "check.py")
     for source in _binds(home):
         _place(Path(source), Path(f"{root}{source}"))
     for source in SYSTEM:  # /bin and the like are links to /usr in most systems
@@ -76,7 +78,7 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -
         "cpu": int(cpu) + 1,
         "group": group,
         "secret": [
-            str(PACKAGE / "checks" / "exercise.py"),
+            *map(str, sorted(PACKAGE.glob("exercises/lab_*/*.py"))),
             str(home / "root"),
             *map(str, sorted(checkout.glob("solutions/lab_*"))[:1]),
         ],

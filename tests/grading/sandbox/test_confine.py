@@ -1,5 +1,6 @@
 """The sandbox is on, proves it, and refuses to run when a layer of it is missing."""
 
+import inspect
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import labkit
+from labkit.exercises import exercises
 from labkit.grading import cli
 from labkit.grading.sandbox import client, confine, rootfs
 
@@ -178,7 +180,16 @@ def test_a_learners_process_has_no_answers(plan):
     }
     checks = {name for name in names if name.startswith("checks/")}
     assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
+    assert not any(name.startswith("exercises/") for name in names)
+    stand_in = Path(rootfs.__file__).with_name("check_stand_in.py").read_text()
+    assert (library / "labkit" / "learning" / "check.py").read_text() == stand_in
     assert not {"grading/judge.py", "grading/course.py"} & names
+
+
+def test_the_self_test_looks_for_what_knows_answers(plan):
+    known = {inspect.getfile(type(exercise)) for exercise in exercises()}
+    assert known <= set(plan["secret"])
+    assert all(os.path.exists(path) for path in plan["secret"])
 
 
 def test_only_python_and_the_system_are_bound(plan):
@@ -192,7 +203,7 @@ def test_the_answers_of_a_checkout_are_hidden(monkeypatch):
     """It may lie where the system does, say in /usr/src."""
     with reachable() as system, reachable() as home:
         checkout = system / "src"
-        for name in ("labkit/checks", "solutions", "chapters", ".git"):
+        for name in ("labkit/exercises", "solutions", "chapters", ".git"):
             (checkout / name).mkdir(parents=True)
         (checkout / "_toc.yml").touch()
         solution = checkout / "solutions" / "lab_01.py"

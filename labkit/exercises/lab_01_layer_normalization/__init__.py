@@ -1,0 +1,1 @@
+"""Lab 1, layer normalization. x is (B, T, C): samples, positions, channels."""

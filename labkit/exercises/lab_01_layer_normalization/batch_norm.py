@@ -1,0 +1,128 @@
+"""Exercise 1.1: batch norm, each channel normalized over all samples and positions."""
+
+import torch
+from torch.nn import functional as F
+
+from labkit.checks.exercise import Cases, Draw, Exercise, Replies
+from labkit.checks.probes import Case
+from labkit.exercises.lab_01_layer_normalization.common import (
+    NORMS,
+    changed,
+    standardize,
+)
+
+
+def channels_stand_alone(cases: Cases, replies: Replies) -> str | None:
+    if changed(replies, "x, eps=0.3", "channel 1 changed", (..., 0)):
+        return (
+            "Only channel 1 of x was changed, yet channel 0 of the output changed: "
+            "your statistics mix channels."
+        )
+    return None
+
+
+class BatchNorm(Exercise):
+    """batch_norm(x, eps): normalize each channel over all samples and positions."""
+
+    number = "1.1"
+    off_limits = NORMS
+    properties = (channels_stand_alone,)
+
+    @staticmethod
+    def batch_norm(x, eps=1e-5):
+        flat = x.flatten(0, 1)  # (B·T, C)
+        return F.batch_norm(flat, None, None, training=True, eps=eps).view_as(x)
+
+    reference = {"batch_norm": batch_norm}
+
+    def draw_cases(self, draw: Draw):
+        B, T, C = draw.sizes(3)
+        x = draw.normal(B, T, C, mean=2, std=3)
+        other = x.clone()
+        other[..., 1] = draw.normal(B, T)
+        for name, args, options in (
+            ("x, eps=0.3", x, {"eps": 0.3}),
+            ("channel 1 changed", other, {"eps": 0.3}),
+            ("small values, default eps", x / 1000, {}),
+        ):
+            yield Case(name, "batch_norm", {"x": args}, options)
+
+
+@BatchNorm.mistake
+def layer_norm_instead(x, eps=1e-5):
+    """You averaged over the channels of each token, which is layer norm. Batch norm
+    takes one mean and one variance per channel, over all samples and positions."""
+    return standardize(x, -1, eps)
+
+
+@BatchNorm.mistake
+def per_position(x, eps=1e-5):
+    """You averaged over the samples only, separately at every position. This exercise
+    pools samples and positions: dim=(0, 1)."""
+    return standardize(x, 0, eps)
+
+
+@BatchNorm.mistake
+def instance_norm_instead(x, eps=1e-5):
+    """You averaged over the positions of each sample separately, which is instance
+    norm. Batch norm pools all samples too: dim=(0, 1)."""
+    return standardize(x, 1, eps)
+
+
+@BatchNorm.mistake
+def one_statistic_for_all(x, eps=1e-5):
+    """You took one mean and one variance over the whole tensor. Batch norm keeps the
+    channels apart: dim=(0, 1)."""
+    return standardize(x, (0, 1, 2), eps)
+
+
+@BatchNorm.mistake
+def batch_unbiased(x, eps=1e-5):
+    """You divided the sum of squares by n − 1. In training mode batch norm divides by
+    n: correction=0 (torch.var's default is correction=1)."""
+    return standardize(x, (0, 1), eps, correction=1)
+
+
+@BatchNorm.mistake
+def batch_eps_outside(x, eps=1e-5):
+    """You added eps after the root. It belongs inside: sqrt(variance + eps)."""
+    x = x - x.mean((0, 1))
+    return x / (x.pow(2).mean((0, 1)).sqrt() + eps)
+
+
+@BatchNorm.mistake
+def batch_std_plus_eps(x, eps=1e-5):
+    """You divided by the standard deviation plus eps, two slips in one: torch.std and
+    torch.var divide by n − 1 unless correction=0 is given, and eps belongs inside the
+    root, sqrt(variance + eps)."""
+    return (x - x.mean((0, 1))) / (x.std((0, 1)) + eps)
+
+
+@BatchNorm.mistake
+def batch_eps_ignored(x, eps=1e-5):
+    """You wrote a fixed eps into the formula; use the argument."""
+    return standardize(x, (0, 1), 1e-5)
+
+
+@BatchNorm.mistake
+def batch_without_root(x, eps=1e-5):
+    """You divided by the variance; divide by its square root."""
+    x = x - x.mean((0, 1))
+    return x / (x.pow(2).mean((0, 1)) + eps)
+
+
+@BatchNorm.mistake
+def batch_in_place(x, eps=1e-5):
+    """You changed the caller's tensor (x -= …). Make a new one: x = x − mean."""
+    right = standardize(x, (0, 1), eps)
+    with torch.no_grad():
+        x -= x.mean((0, 1))
+    return right
+
+
+@BatchNorm.mistake
+def batch_detached(x, eps=1e-5):
+    """Your mean and variance carry no gradient (detach, no_grad or item): they depend
+    on x and must be differentiated through."""
+    variance, mean = torch.var_mean(x.detach(), (0, 1), correction=0)
+    return (x - mean) / torch.sqrt(variance + eps)

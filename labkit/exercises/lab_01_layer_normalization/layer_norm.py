@@ -1,0 +1,227 @@
+"""Exercise 1.2: layer norm, the channels of every token normalized by themselves."""
+
+import torch
+from torch.nn import functional as F
+
+from labkit.checks.exercise import Cases, Draw, Exercise, Replies
+from labkit.checks.probes import Case
+from labkit.exercises.lab_01_layer_normalization.common import (
+    NORMS,
+    affine,
+    changed,
+    standardize,
+)
+
+
+def samples_stand_alone(cases: Cases, replies: Replies) -> str | None:
+    if changed(replies, "x, weight, bias, eps=0.3", "other samples changed", (0,)):
+        return (
+            "All samples but sample 0 were changed, yet the output of sample 0 changed:"
+            " your statistics are shared between samples."
+        )
+    return None
+
+
+def tokens_stand_alone(cases: Cases, replies: Replies) -> str | None:
+    if changed(
+        replies, "x, weight, bias, eps=0.3", "token 1 changed", (slice(None), 0)
+    ):
+        return (
+            "Only the token at position 1 was changed, yet the output at position 0 "
+            "changed: your statistics are shared between positions."
+        )
+    return None
+
+
+def finite_for_a_constant_token(cases: Cases, replies: Replies) -> str | None:
+    output = replies["a constant token"]["output"]
+    if not bool(output.isfinite().all()):
+        return (
+            "A token whose channels are all equal has variance 0, and your output is "
+            f"{output.flatten()[0].item()} there; it should be 0 · weight + bias."
+        )
+    return None
+
+
+class LayerNorm(Exercise):
+    """layer_norm(x, weight, bias, eps): normalize the channels of every token."""
+
+    number = "1.2"
+    off_limits = NORMS
+    properties = (samples_stand_alone, tokens_stand_alone, finite_for_a_constant_token)
+
+    @staticmethod
+    def layer_norm(x, weight=None, bias=None, eps=1e-5):
+        return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+    reference = {"layer_norm": layer_norm}
+
+    def draw_cases(self, draw: Draw):
+        A, B, T, C = draw.sizes(4)
+        x = draw.normal(B, T, C, mean=2, std=3)
+        weight, bias = draw.normal(C), draw.normal(C)
+        company, neighbour = x.clone(), x.clone()
+        company[1:] = draw.normal(B - 1, T, C)
+        neighbour[:, 1] = draw.normal(B, C)
+
+        def case(name, x, weight=None, bias=None, **options):
+            given = {k: options.pop(k) for k in ("eps",) if k in options}
+            args = {"x": x, "weight": weight, "bias": bias}
+            return Case(name, "layer_norm", args, given, **options)
+
+        yield case("x, weight, bias, eps=0.3", x, weight, bias, eps=0.3)
+        yield case("other samples changed", company, weight, bias, eps=0.3)
+        yield case("token 1 changed", neighbour, weight, bias, eps=0.3)
+        yield case("no weight, no bias", x)
+        yield case("weight alone", x, weight, edge=True, gradients=False)
+        yield case("bias alone", x, None, bias, edge=True, gradients=False)
+        yield case("small values, default eps", x / 1000, weight, bias)
+        constant = torch.full((B, T, C), 3.0, dtype=torch.float64)
+        yield case("a constant token", constant, weight, bias, gradients=False)
+        yield case("one token, shape (C,)", x[0, 0], weight, bias, edge=True)
+        yield case("four axes", draw.normal(A, B, T, C), weight, bias, edge=True)
+        yield case(
+            "float32 around 1000",
+            draw.normal(B, T, C, mean=1000).float(),
+            gradients=False,
+            tolerance=2e-3,
+            edge=True,
+        )
+
+
+@LayerNorm.mistake
+def over_positions_too(x, weight=None, bias=None, eps=1e-5):
+    """You averaged over positions and channels together, a common textbook slip. In a
+    Transformer every token has its own mean and variance: dim=-1 only."""
+    return affine(standardize(x, (-2, -1), eps), weight, bias)
+
+
+@LayerNorm.mistake
+def over_positions(x, weight=None, bias=None, eps=1e-5):
+    """You averaged over the positions. Layer norm averages over the last axis, the
+    channels of one token: dim=-1."""
+    return affine(standardize(x, -2, eps), weight, bias)
+
+
+@LayerNorm.mistake
+def over_samples(x, weight=None, bias=None, eps=1e-5):
+    """You averaged over the samples (dim=0). Layer norm never looks at another sample:
+    dim=-1."""
+    return affine(standardize(x, 0, eps), weight, bias)
+
+
+@LayerNorm.mistake
+def batch_norm_instead(x, weight=None, bias=None, eps=1e-5):
+    """You averaged each channel over everything else, which is batch norm. Layer norm
+    averages over the channels of one token: dim=-1."""
+    return affine(standardize(x, tuple(range(x.dim() - 1)), eps), weight, bias)
+
+
+@LayerNorm.mistake
+def unbiased(x, weight=None, bias=None, eps=1e-5):
+    """You divided the sum of squares by C − 1. Layer norm divides by C: correction=0
+    (torch.var's default is correction=1)."""
+    return affine(standardize(x, -1, eps, correction=1), weight, bias)
+
+
+@LayerNorm.mistake
+def eps_outside(x, weight=None, bias=None, eps=1e-5):
+    """You added eps after the root. It belongs inside: sqrt(variance + eps)."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def std_plus_eps(x, weight=None, bias=None, eps=1e-5):
+    """You divided by the standard deviation plus eps, two slips in one: torch.std and
+    torch.var divide by C − 1 unless correction=0 is given, and eps belongs inside the
+    root, sqrt(variance + eps)."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / (x.std(-1, keepdim=True) + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def eps_ignored(x, weight=None, bias=None, eps=1e-5):
+    """You wrote a fixed eps into the formula; use the argument."""
+    return affine(standardize(x, -1, 1e-5), weight, bias)
+
+
+@LayerNorm.mistake
+def eps_missing(x, weight=None, bias=None, eps=1e-5):
+    """You left eps out: a token whose channels are all equal then gives 0/0 = NaN."""
+    return affine(standardize(x, -1, 0.0), weight, bias)
+
+
+@LayerNorm.mistake
+def without_root(x, weight=None, bias=None, eps=1e-5):
+    """You divided by the variance; divide by its square root."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / (x.pow(2).mean(-1, keepdim=True) + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def unit_length(x, weight=None, bias=None, eps=1e-5):
+    """You scaled every token to length 1. Layer norm gives variance 1, so the length is
+    about √C: divide by the root of the mean square, not of the sum."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / torch.sqrt(x.pow(2).sum(-1, keepdim=True) + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def not_centred(x, weight=None, bias=None, eps=1e-5):
+    """You divided by the root mean square without subtracting the mean: that is RMS
+    norm (exercise 1.7)."""
+    scale = torch.sqrt(x.pow(2).mean(-1, keepdim=True) + eps)
+    return affine(x / scale, weight, bias)
+
+
+@LayerNorm.mistake
+def bias_before_weight(x, weight=None, bias=None, eps=1e-5):
+    """You added the bias before multiplying by the weight. The order is
+    normalized · weight + bias."""
+    x = standardize(x, -1, eps)
+    return affine(affine(x, None, bias), weight, None)
+
+
+@LayerNorm.mistake
+def no_affine(x, weight=None, bias=None, eps=1e-5):
+    """You ignored weight and bias: the result is normalized · weight + bias."""
+    return standardize(x, -1, eps)
+
+
+@LayerNorm.mistake
+def bias_forgotten(x, weight=None, bias=None, eps=1e-5):
+    """You ignored the bias: the result is normalized · weight + bias."""
+    return affine(standardize(x, -1, eps), weight, None)
+
+
+@LayerNorm.mistake
+def cancelling_variance(x, weight=None, bias=None, eps=1e-5):
+    """You computed the variance as E[x²] − E[x]². Far from zero the two nearly cancel
+    and float32 loses the digits that matter: average (x − mean)² instead."""
+    mean = x.mean(-1, keepdim=True)
+    variance = (x * x).mean(-1, keepdim=True) - mean * mean
+    return affine((x - mean) / torch.sqrt(variance + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def always_float32(x, weight=None, bias=None, eps=1e-5):
+    """You turned x into float32. Keep the dtype that came in."""
+    return affine(standardize(x.float(), -1, eps), weight, bias).float()
+
+
+@LayerNorm.mistake
+def in_place(x, weight=None, bias=None, eps=1e-5):
+    """You changed the caller's tensor (x -= …). Make a new one: x = x − mean."""
+    right = affine(standardize(x, -1, eps), weight, bias)
+    with torch.no_grad():
+        x -= x.mean(-1, keepdim=True)
+    return right
+
+
+@LayerNorm.mistake
+def detached(x, weight=None, bias=None, eps=1e-5):
+    """Your mean and variance carry no gradient (detach, no_grad or item): they depend
+    on x and must be differentiated through."""
+    variance, mean = torch.var_mean(x.detach(), -1, correction=0, keepdim=True)
+    return affine((x - mean) / torch.sqrt(variance + eps), weight, bias)

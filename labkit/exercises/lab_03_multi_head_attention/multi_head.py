@@ -1,0 +1,274 @@
+"""Exercise 3.3: multi-head attention with given weights."""
+
+import math
+
+from torch.nn import functional as F
+
+from labkit.checks import compare
+from labkit.checks.exercise import Cases, Draw, Exercise, Replies
+from labkit.checks.probes import Case
+from labkit.exercises.lab_03_multi_head_attention.attention import (
+    FUSED,
+    ROUNDED_SCALE,
+    attend,
+)
+from labkit.exercises.lab_03_multi_head_attention.heads import (
+    Heads,
+    merged_not_transposed,
+    viewed_not_transposed,
+)
+
+
+def samples_stand_alone(cases: Cases, replies: Replies) -> str | None:
+    one, other = (replies[n]["output"][0] for n in ("no mask", "other samples changed"))
+    if not compare.close(one, other, ROUNDED_SCALE):
+        return (
+            "All samples but sample 0 were changed, yet the output of sample 0 changed:"
+            " your attention crosses samples."
+        )
+    return None
+
+
+def tokens_have_no_order(cases: Cases, replies: Replies) -> str | None:
+    one, other = (replies[n]["output"] for n in ("no mask", "tokens reversed"))
+    if not compare.close(one, other.flip(1), ROUNDED_SCALE):
+        return (
+            "The tokens were put in reverse order, and the outputs are not the same in "
+            "reverse order: without a mask, a token's place must not matter. Usual "
+            "causes: tokens get mixed up when heads are split or merged, or a causal "
+            "mask that nobody asked for."
+        )
+    return None
+
+
+class MultiHead(Exercise):
+    """multi_head_attention(x, …): with given weights, as nn.MultiheadAttention."""
+
+    number = "3.3"
+    off_limits = FUSED
+    properties = (samples_stand_alone, tokens_have_no_order)
+
+    @staticmethod
+    def multi_head_attention(
+        x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    ):
+        # PyTorch's mask says where not to look, one for each head of each sample.
+        mask = None if keep is None else (~keep).repeat_interleave(num_heads, 0)
+        x = x.transpose(0, 1)  # PyTorch's function wants (T, B, D)
+        output, _ = F.multi_head_attention_forward(
+            x,
+            x,
+            x,
+            x.shape[-1],
+            num_heads,
+            in_weight,
+            in_bias,
+            None,
+            None,
+            False,
+            0.0,
+            out_weight,
+            out_bias,
+            training=False,
+            need_weights=False,
+            attn_mask=mask,
+        )
+        return output.transpose(0, 1)
+
+    reference = {"multi_head_attention": multi_head_attention}
+
+    def draw_cases(self, draw: Draw):
+        name = "multi_head_attention"
+        B, T, h, d = draw.sizes(4, low=2)
+        D = h * d
+        x, others = draw.normal(B, T, D), draw.normal(B, T, D)
+        others[0] = x[0]
+        weights = {
+            "in_weight": draw.normal(3 * D, D, std=0.5),
+            "in_bias": draw.normal(3 * D),
+            "out_weight": draw.normal(D, D, std=0.5),
+            "out_bias": draw.normal(D),
+            "num_heads": h,
+        }
+        for title, tokens, masked in (
+            ("no mask", x, {}),
+            ("other samples changed", others, {}),
+            ("tokens reversed", x.flip(1), {}),
+            ("keep", x, {"keep": draw.keep(B, T, T)}),
+        ):
+            args = {"x": tokens, **weights, **masked}
+            yield Case(title, name, args, tolerance=ROUNDED_SCALE)
+
+
+def project(x, in_weight, in_bias):
+    """Queries, keys and values (B, T, D) each, packed as nn.MultiheadAttention's."""
+    return F.linear(x, in_weight, in_bias).chunk(3, dim=-1)
+
+
+def multi_head(x, packed, num_heads, keep, split=None, merge=None, attention=attend):
+    """Attention of several heads, put together from right or wrong parts."""
+    split, merge = split or Heads.split_heads, merge or Heads.merge_heads
+    query, key, value = (split(part, num_heads) for part in packed)
+    keep = None if keep is None else keep.unsqueeze(-3)
+    return merge(attention(query, key, value, keep)[0])
+
+
+@MultiHead.mistake
+def heads_viewed(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You split the heads by a reshape without a transposition: a head then holds
+    pieces of several tokens."""
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, split=viewed_not_transposed)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def heads_merged_wrongly(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You merged the heads without transposing back: the tokens are mixed up."""
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, merge=merged_not_transposed)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def heads_viewed_both_ways(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You reshape without transposing, both when splitting and when merging. The two
+    fit each other and the shapes are right, but the heads hold pieces of several
+    tokens."""
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(
+        x, packed, num_heads, keep, viewed_not_transposed, merged_not_transposed
+    )
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def scaled_by_model_width(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You divided by the root of the model's width D. Every head has width D/h: its
+    scores are divided by √(D/h)."""
+
+    def attention(query, key, value, keep):
+        return attend(query, key, value, keep, 1 / math.sqrt(x.shape[-1]))
+
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You do not divide the scores by √(D/h), or your function of exercise 3.1, which
+    you may be calling, does not."""
+
+    def attention(query, key, value, keep):
+        return attend(query, key, value, keep, 1.0)
+
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def not_projected_out(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You left the output projection out. It is what fuses the heads."""
+    return multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+
+
+@MultiHead.mistake
+def out_bias_forgotten(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You left the output projection's bias out."""
+    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+    return F.linear(joined, out_weight)
+
+
+@MultiHead.mistake
+def in_bias_forgotten(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You left the bias of queries, keys and values out."""
+    joined = multi_head(x, project(x, in_weight, None), num_heads, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def query_key_value_in_another_order(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You unpacked in_weight in another order. Its rows are those of the queries, then
+    of the keys, then of the values."""
+    key, query, value = project(x, in_weight, in_bias)
+    joined = multi_head(x, (query, key, value), num_heads, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def packed_per_head(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You took in_weight as packed head by head. Its rows are all queries, then all
+    keys, then all values, and each of these is split into heads."""
+    packed = F.linear(x, in_weight, in_bias).unflatten(-1, (num_heads, 3, -1))
+    query, key, value = packed.permute(3, 0, 2, 1, 4)
+    keep = None if keep is None else keep.unsqueeze(-3)
+    joined = Heads.merge_heads(attend(query, key, value, keep)[0])
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def batch_attended(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You attend over the samples: x was read as (T, B, D). Every sample stands
+    alone."""
+    turned = x.transpose(0, 1)
+    joined = multi_head(turned, project(turned, in_weight, in_bias), num_heads, None)
+    return F.linear(joined.transpose(0, 1), out_weight, out_bias)
+
+
+@MultiHead.mistake
+def one_head_for_all(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    """You computed one head of width D. Split queries, keys and values into num_heads
+    heads."""
+    joined = multi_head(x, project(x, in_weight, in_bias), 1, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def heads_share_their_weights(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You averaged the attention weights over the heads. Every head uses its own."""
+
+    def attention(query, key, value, keep):
+        _, weights = attend(query, key, value, keep)
+        return weights.mean(1, keepdim=True) @ value, weights
+
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def multi_head_keep_inverted(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You took keep the wrong way round: True means that the query may attend to the
+    key. nn.MultiheadAttention's attn_mask has it reversed."""
+    keep = None if keep is None else ~keep
+    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def multi_head_keep_ignored(
+    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+):
+    """You ignored keep."""
+    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, None)
+    return F.linear(joined, out_weight, out_bias)

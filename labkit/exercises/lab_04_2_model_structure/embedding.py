@@ -1,0 +1,231 @@
+"""Exercise 4.2.1: equation (1), the sequence that the encoder reads."""
+
+import torch
+from torch.nn import functional as F
+
+from labkit.checks.exercise import Cases, Draw, Exercise, Replies, not_three
+from labkit.checks.probes import Case
+
+
+def cut(images, patch):
+    """(B, C, H, W) → (B, N, C·P·P): row by row, inside a patch channel, row, column."""
+    return F.unfold(images, patch, stride=patch).mT
+
+
+def prepended(class_token, patches):
+    token = class_token.expand(len(patches), 1, -1)
+    return torch.cat([token, patches], dim=1)
+
+
+def class_token_is_the_same(cases: Cases, replies: Replies) -> str | None:
+    """Token 0 must not depend on the image."""
+    output = replies["images"]["output"]
+    args = cases["images"].args
+    wanted = args["class_token"] + args["position_embeddings"][0]
+    wrong = ~torch.isclose(output[:, 0], wanted)
+    if not wrong.any():
+        return None
+    image, entry = wrong.nonzero()[0].tolist()
+    return (
+        "Token 0 of every image should be class_token + position_embeddings[0], whose "
+        f"entry {entry} is {wanted[entry].item():.4g}; in image {image} yours is "
+        f"{output[image, 0, entry].item():.4g}."
+    )
+
+
+def every_patch_is_in_its_place(cases: Cases, replies: Replies) -> str | None:
+    """One pixel was changed: exactly the token of its patch must change."""
+    before, after = (replies[n]["output"] for n in ("images", "one pixel changed"))
+    changed = (before - after).abs().amax(dim=(0, 2)) > 1e-9
+    args = cases["images"].args
+    moved = (args["images"] != cases["one pixel changed"].args["images"]).nonzero()[0]
+    _, _, row, column = moved.tolist()
+    patch, width = args["patch"], args["images"].shape[-1]
+    wanted = 1 + row // patch * (width // patch) + column // patch
+    got = changed.nonzero().flatten().tolist()
+    if got == [wanted]:
+        return None
+    return (
+        f"The pixel in row {row}, column {column} was changed; with patches of side "
+        f"{patch} it lies in the patch of token {wanted}. Yours changed: "
+        f"{', '.join(map(str, got)) or 'none'}."
+    )
+
+
+class Embedding(Exercise):
+    """embed(images, …): equation (1)."""
+
+    number = "4.2.1"
+    properties = (class_token_is_the_same, every_patch_is_in_its_place)
+
+    @staticmethod
+    def embed(
+        images,
+        projection_weight,
+        projection_bias,
+        class_token,
+        position_embeddings,
+        patch,
+    ):
+        kernels = projection_weight.unflatten(1, (-1, patch, patch))
+        patches = F.conv2d(images, kernels, projection_bias, stride=patch)
+        patches = patches.flatten(2).mT
+        return prepended(class_token, patches) + position_embeddings
+
+    reference = {"embed": embed}
+
+    def draw_cases(self, draw: Draw):
+        B, C, D, P = draw.sizes(4, low=2)
+        C, B = not_three(C, B)
+        rows, columns = draw.sizes(2, low=2, high=4)
+        images = draw.normal(B, C, rows * P, columns * P)
+        args = {
+            "images": images,
+            "projection_weight": draw.normal(D, C * P * P, std=0.5),
+            "projection_bias": draw.normal(D),
+            "class_token": draw.normal(D),
+            "position_embeddings": draw.normal(rows * columns + 1, D),
+            "patch": P,
+        }
+        yield Case("images", "embed", args)
+        changed = images.clone()
+        # second row of patches, first column; not at the head of a patch's rows, where
+        # images cut without regard to rows still have it in this token
+        changed[0, 1, P + 1, 1] += 1
+        yield Case("one pixel changed", "embed", {**args, "images": changed})
+        yield Case("one image", "embed", {**args, "images": images[:1]}, edge=True)
+        single = {n: v.float() for n, v in args.items() if n != "patch"}
+        yield Case("float32", "embed", {**single, "patch": P}, edge=True)
+
+
+@Embedding.mistake
+def class_token_last(images, weight, bias, class_token, positions, patch):
+    """You put the [class] token behind the patches. Equation (1) has it in front, at
+    position 0, where equation (4) reads it."""
+    patches = F.linear(cut(images, patch), weight, bias)
+    return torch.cat([patches, prepended(class_token, patches)[:, :1]], 1) + positions
+
+
+@Embedding.mistake
+def class_token_without_position(images, weight, bias, class_token, positions, patch):
+    """Your [class] token has no position embedding: E_pos has N + 1 rows, row 0 is
+    its own. Concatenate first, then add."""
+    patches = F.linear(cut(images, patch), weight, bias) + positions[1:]
+    return prepended(class_token, patches)
+
+
+@Embedding.mistake
+def positions_one_off(images, weight, bias, class_token, positions, patch):
+    """You gave patch 1 the position embedding of the [class] token, and so on, one row
+    off. Row 0 belongs to the [class] token, row n to patch n."""
+    patches = F.linear(cut(images, patch), weight, bias) + positions[:-1]
+    return prepended(class_token, patches)
+
+
+@Embedding.mistake
+def positions_forgotten(images, weight, bias, class_token, positions, patch):
+    """You did not add the position embeddings."""
+    return prepended(class_token, F.linear(cut(images, patch), weight, bias))
+
+
+def embedded(images, weight, bias, class_token, positions, patch, cut=cut):
+    tokens = prepended(class_token, F.linear(cut(images, patch), weight, bias))
+    return tokens + positions
+
+
+@Embedding.mistake
+def same_position_for_all(images, weight, bias, class_token, positions, patch):
+    """You added one position embedding to all tokens. Each token has its own row."""
+    return embedded(images, weight, bias, class_token, positions[0], patch)
+
+
+@Embedding.mistake
+def positions_multiplied(images, weight, bias, class_token, positions, patch):
+    """You multiplied by the position embeddings. Equation (1) adds them."""
+    tokens = embedded(images, weight, bias, class_token, 0, patch)
+    return tokens * positions
+
+
+@Embedding.mistake
+def positions_before_projection(images, weight, bias, class_token, positions, patch):
+    """You sent the position embeddings through the projection too. They are added to
+    the projected patches."""
+    patches = F.linear(cut(images, patch), weight, bias)
+    patches = patches + positions[1:] @ weight @ weight.T
+    return prepended(class_token + positions[0], patches)
+
+
+@Embedding.mistake
+def projection_bias_forgotten(images, weight, bias, class_token, positions, patch):
+    """You did not use projection_bias."""
+    return embedded(images, weight, None, class_token, positions, patch)
+
+
+@Embedding.mistake
+def bias_on_the_class_token(images, weight, bias, class_token, positions, patch):
+    """You added projection_bias to the [class] token as well. Only patches are
+    projected."""
+    tokens = embedded(images, weight, None, class_token, positions, patch)
+    return tokens + bias
+
+
+@Embedding.mistake
+def class_token_forgotten(images, weight, bias, class_token, positions, patch):
+    """You left the [class] token out: N patches become N + 1 tokens."""
+    return F.linear(cut(images, patch), weight, bias) + positions[1:]
+
+
+@Embedding.mistake
+def patches_column_by_column(images, weight, bias, class_token, positions, patch):
+    """You numbered the patches column by column. They go row by row, as one reads."""
+
+    def downwards(images, patch):
+        flipped = cut(images.mT, patch).unflatten(-1, (-1, patch, patch))
+        return flipped.mT.flatten(2)
+
+    return embedded(images, weight, bias, class_token, positions, patch, downwards)
+
+
+@Embedding.mistake
+def pixels_column_by_column(images, weight, bias, class_token, positions, patch):
+    """You flattened each patch column by column. Inside a patch the order is channel,
+    row, column."""
+
+    def turned(images, patch):
+        return cut(images, patch).unflatten(-1, (-1, patch, patch)).mT.flatten(2)
+
+    return embedded(images, weight, bias, class_token, positions, patch, turned)
+
+
+@Embedding.mistake
+def channels_last(images, weight, bias, class_token, positions, patch):
+    """You flattened each patch with the channels last. Inside a patch the order is
+    channel, row, column, as in a convolution's weight."""
+
+    def last(images, patch):
+        return cut(images, patch).unflatten(-1, (-1, patch * patch)).mT.flatten(2)
+
+    return embedded(images, weight, bias, class_token, positions, patch, last)
+
+
+@Embedding.mistake
+def images_only_reshaped(images, weight, bias, class_token, positions, patch):
+    """You reshaped the images straight to (B, N, C·P·P). The shape is right, but such a
+    row holds pieces of a few lines of pixels, not a square."""
+
+    def reshaped(images, patch):
+        return images.reshape(len(images), -1, images.shape[1] * patch * patch)
+
+    return embedded(images, weight, bias, class_token, positions, patch, reshaped)
+
+
+@Embedding.mistake
+def unfold_not_transposed(images, weight, bias, class_token, positions, patch):
+    """You reshaped what F.unfold gives, (B, C·P·P, N), to (B, N, C·P·P). That mixes the
+    patches: transpose it."""
+
+    def untransposed(images, patch):
+        columns = F.unfold(images, patch, stride=patch)
+        return columns.reshape(len(images), columns.shape[2], columns.shape[1])
+
+    return embedded(images, weight, bias, class_token, positions, patch, untransposed)

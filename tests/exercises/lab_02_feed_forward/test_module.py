@@ -1,0 +1,113 @@
+"""Exercise 2.3: legitimate answers that must pass, and wrong ones in other words."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .test_gelu import gelu_by_erfc
+
+# -------------------------------------------------------------- legitimate alternatives
+
+
+class ModuleWithFunctionalDropout(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.act, self.p = nn.GELU(), dropout
+
+    def forward(self, x):
+        return F.dropout(self.fc2(self.act(self.fc1(x))), self.p, self.training)
+
+
+class ModuleOneDropout(nn.Module):
+    """Other initial values, dropout once, the exact GELU written out."""
+
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+        nn.init.xavier_uniform_(self.fc1.weight)
+        nn.init.zeros_(self.fc2.bias)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x):
+        return self.fc2(self.drop(gelu_by_erfc(self.fc1(x))))
+
+
+ALTERNATIVES = [
+    ModuleWithFunctionalDropout,
+    ModuleOneDropout,
+]
+
+
+# ---------------------------------------------------- the same mistakes, in other words
+
+
+class ModuleListed(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.steps = (nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+
+
+class ModuleMadeInForward(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        self.widths = dim, hidden_dim
+
+    def forward(self, x):
+        dim, hidden_dim = self.widths
+        fc1, fc2 = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)
+        return fc2(F.gelu(fc1(x)))
+
+
+class ModuleWithoutSelf(nn.Module):
+    def __init__(self, dim, hidden_dim, dropout=0.0):
+        super().__init__()
+        fc1 = nn.Linear(dim, hidden_dim)
+        fc2 = nn.Linear(hidden_dim, dim)
+        self.steps = lambda x: fc2(F.gelu(fc1(x)))
+
+
+class ModuleKeeping(ModuleWithFunctionalDropout):
+    def forward(self, x):
+        drop = 1 - self.p if self.p else 0.0
+        hidden = F.dropout(self.act(self.fc1(x)), drop, self.training)
+        return F.dropout(self.fc2(hidden), drop, self.training)
+
+
+class ModuleDropoutByHand(ModuleOneDropout):
+    def forward(self, x):
+        y = self.fc2(gelu_by_erfc(self.fc1(x)))
+        return y * (torch.rand_like(y) > self.drop.p) / (1 - self.drop.p)
+
+
+IN_OTHER_WORDS = [
+    (ModuleListed, "LayersInAList"),
+    (ModuleMadeInForward, "LayersInAList"),
+    (ModuleWithoutSelf, "LayersInAList"),
+    (ModuleKeeping, "DropoutKeeps"),
+    (ModuleDropoutByHand, "DropoutAlways"),
+]
+
+
+# -------------------------------------------------------- wrong, though nobody named it
+
+
+class ModuleForThreeAxes(ModuleOneDropout):
+    def forward(self, x):
+        B, T, D = x.shape
+        return super().forward(x.reshape(B * T, D)).reshape(B, T, D)
+
+
+class ModuleKeepingAtTheEnd(ModuleOneDropout):
+    def forward(self, x):
+        y = self.fc2(gelu_by_erfc(self.fc1(x)))
+        drop = 1 - self.drop.p if self.drop.p else 0.0
+        return F.dropout(y, drop, self.training)
+
+
+WRONG = [
+    (ModuleForThreeAxes, "edge cases"),
+    (ModuleKeepingAtTheEnd, "dropout acts in training"),
+]
