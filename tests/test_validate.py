@@ -141,7 +141,7 @@ def test_a_gpu_is_validated_where_there_is_one(monkeypatch):
 
 def test_the_matrix_fails_if_one_variant_fails(monkeypatch, capsys):
     def run(command, env, cwd):
-        broken = "LABKIT_PERTURB" in env and "pytest" in command
+        broken = env["LABKIT_VARIANT"] == "perturb" and "pytest" in command
         return subprocess.CompletedProcess(command, int(broken))
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -149,6 +149,46 @@ def test_the_matrix_fails_if_one_variant_fails(monkeypatch, capsys):
     said = capsys.readouterr().out
     assert said.count("passes") == 2 * len(validate.VARIANTS) - 1
     assert re.search(r"perturb +checks +fails", said)
+
+
+# -------------------------------------------------------- stand-ins for other machines
+
+# What the kernel of a variant prints, and no other: the threads that a cell gets that
+# wants three, whether PyTorch computes without vectors, whether with oneDNN, whether a
+# matrix product is what its sums say, and the device.
+ASKS = """\
+import torch
+from labkit import device
+torch.set_num_threads(3)
+a = torch.full((4, 4), 1 / 3)
+sums = sum(a[:, k, None] * a[k] for k in range(4))
+print(torch.get_num_threads(), torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+      torch.backends.mkldnn.enabled, torch.allclose(a @ a, sums, 4e-7, 0),
+      device().type)"""
+HERE = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+ANSWERS = {
+    None: f"3 {HERE} True True cpu",
+    "one-thread": f"1 {HERE} True True cpu",
+    "two-threads": f"2 {HERE} True True cpu",
+    "plain-cpu": "3 True True True cpu",
+    "no-onednn": f"3 {HERE} False True cpu",
+    "perturb": f"3 {HERE} True False cpu",
+    "elsewhere": f"3 {HERE} True True lazy",
+}
+
+
+@pytest.mark.parametrize("variant", [None, *validate.VARIANTS])
+def test_the_cells_of_a_notebook_run_on_the_variant(variant, course):
+    """The stored answer is the variant's own: without it the run would differ."""
+    options = [f"--variant={variant}"] if variant else []
+    status, said = _labkit(course(asks=[(ASKS, ANSWERS[variant] + "\n")]), *options)
+    assert status == 0, said
+
+
+def test_a_kernel_that_cannot_be_the_variant_runs_no_cell(course, monkeypatch):
+    monkeypatch.setitem(validate.VARIANTS, "nowhere", {})
+    monkeypatch.setattr(validate.os, "environ", dict(validate.os.environ))
+    assert validate.validate(course(right=[RIGHT]), variant="nowhere") == 1
 
 
 # ------------------------------------------------------------- the table in the book

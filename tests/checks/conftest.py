@@ -7,7 +7,7 @@ import pytest
 import labkit
 from labkit.checks import exercise, probes
 
-labkit.device()  # switches on what LABKIT_… asks for: see labkit.validate.VARIANTS
+labkit.device()  # on a GPU without TF32, as in every notebook
 
 
 @pytest.fixture
