@@ -14,7 +14,7 @@ SLOWER = 5  # times as long in SLOW_VARIANTS
 
 # Of processor time, on one thread: what a reader waits for on an idle machine. Unlike
 # the time on the wall it hardly depends on what else the machine is doing, but on the
-# machine it does: a slow notebook is said, and keeps a run from being recorded.
+# machine it does: a slow notebook is said, and keeps a run out of the log.
 NOTEBOOK_SECONDS = 60
 AT_ONCE = 4  # processes at most, for the memory of a GPU
 
@@ -62,10 +62,10 @@ def validate(
     device   "cpu", "cuda", or None for the CPU
     parts    of names ("01", "layer"); all notebooks if empty
     variant  one of VARIANTS
-    record   keep the result in tests/records/, if it is of all notebooks
+    record   keep the result in tests/validation/, if it is of all notebooks
     """
     from labkit.runtime import device as pick
-    from labkit.validate import records
+    from labkit.validate import log
     from labkit.validate.table import Table
 
     os.environ["LABKIT_DEVICE"] = device or "cpu"
@@ -82,7 +82,7 @@ def validate(
         if not notebooks:
             raise RuntimeError(f"no notebook is called like {' or '.join(parts)}")
         if record and (parts or variant):
-            raise RuntimeError("only a run of all notebooks as they are is recorded")
+            raise RuntimeError("only a run of all notebooks as they are is logged")
     except RuntimeError as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -94,10 +94,10 @@ def validate(
     if status or not table.passed or set(table.cells) != names:
         return 1
     if record and table.too_slow:
-        print("\nnot recorded: a notebook is too slow", file=sys.stderr)
+        print("\nnot logged: a notebook is too slow", file=sys.stderr)
         return 1
     if record:
-        print(f"\nrecorded in {records.write(root, table).relative_to(root)}")
+        print(f"\nlogged in {log.write(root, table).relative_to(root)}")
     return 0
 
 
