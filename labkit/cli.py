@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--lab", action="append", default=[], metavar="PART", help="only names with it")
     add("--variant", choices=VARIANTS, help="on a stand-in for another machine")
     add("--matrix", action="store_true", help="on all of them, the checks too")
-    add("--record", action="store_true", help="keep the result in tests/records/")
+    add("--record", action="store_true", help="log the result in tests/validation/")
 
     grading.register(commands)
     args = parser.parse_args(argv)

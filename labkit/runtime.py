@@ -1,13 +1,10 @@
-"""Device, seeds and arithmetic: what every notebook sets up in its first cell."""
+"""Device and seeds: what every notebook sets up in its first cell."""
 
 import os
 import random
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-
-_set_num_threads = torch.set_num_threads
 
 
 def device() -> torch.device:
@@ -21,7 +18,7 @@ def device() -> torch.device:
     wanted = os.environ.get("LABKIT_DEVICE", "")
     found = "cuda" if torch.cuda.is_available() else "cpu"
     name = wanted or found
-    if name not in ("cpu", "cuda", "elsewhere"):
+    if name not in ("cpu", "cuda"):
         raise RuntimeError(f"LABKIT_DEVICE is {wanted!r}; use 'cpu' or 'cuda'.")
     if name == "cuda" and found == "cpu":
         raise RuntimeError(
@@ -30,30 +27,7 @@ def device() -> torch.device:
         )
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return _test_modes(name) or torch.device(name)
-
-
-def _test_modes(name: str) -> torch.device | None:
-    """Stand-ins for other machines, which `labkit validate` switches on (VARIANTS).
-
-    LABKIT_THREADS   so many threads, whatever the notebook chooses
-    LABKIT_ONEDNN    "off": PyTorch's own matrix products and convolutions
-    LABKIT_PERTURB   other arithmetic
-    LABKIT_DEVICE    "elsewhere": the pretend device, which is then returned
-    """
-    if threads := os.environ.get("LABKIT_THREADS"):
-        _set_num_threads(int(threads))
-        torch.set_num_threads = lambda _: None
-    if os.environ.get("LABKIT_ONEDNN") == "off":
-        torch.backends.mkldnn.enabled = False
-    if name == "elsewhere":
-        from labkit.validate import elsewhere
-
-        if elsewhere.Elsewhere.active is None:
-            elsewhere.Elsewhere.active = elsewhere.Elsewhere().__enter__()
-    if os.environ.get("LABKIT_PERTURB") and OtherArithmetic.active is None:
-        OtherArithmetic.active = OtherArithmetic().__enter__()
-    return elsewhere.DEVICE if name == "elsewhere" else None
+    return torch.device(name)
 
 
 def seed_everything(seed: int = 0) -> torch.Generator:
@@ -65,28 +39,3 @@ def seed_everything(seed: int = 0) -> torch.Generator:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     return torch.manual_seed(seed)
-
-
-class OtherArithmetic(TorchDispatchMode):
-    """Puts every matrix product and convolution slightly off, forward and backward.
-
-    It stands in for the arithmetic of another device where there is none to test on:
-    with LABKIT_PERTURB=1 the stored outputs must still hold. The relative size is
-    1e-6 in float32, ten times what a GPU's other order of summation makes, and 1e-15
-    in float64.
-    """
-
-    SIZES = {torch.float32: 1e-6, torch.float64: 1e-15}
-    active: "OtherArithmetic | None" = None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(0)  # not the notebook's own
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name not in ("mm", "addmm", "bmm", "baddbmm", "convolution"):
-            return out
-        noise = torch.rand(out.shape, generator=self.generator).to(out) * 2 - 1
-        return out + out * noise * self.SIZES.get(out.dtype, 0)

@@ -1,4 +1,4 @@
-"""`labkit validate` finds every kind of difference, and its records tell the truth."""
+"""`labkit validate` finds every kind of difference, and its log tells the truth."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from nbformat import v4
 
 from labkit import validate
 from labkit.book import validated
-from labkit.validate import records
+from labkit.validate import log
 from labkit.validate.matrix import matrix
 from labkit.validate.table import Table
 
@@ -81,34 +81,34 @@ def test_every_kind_of_difference_is_found(course):
         "ZeroDivisionError",
     ):
         assert words in said
-    assert not (root / records.FOLDER).exists(), "a failed run is not recorded"
+    assert not (root / log.FOLDER).exists(), "a failed run is not logged"
 
 
-def test_a_complete_run_is_recorded(course):
+def test_a_complete_run_is_logged(course):
     root = course(first=[RIGHT], second=[RIGHT])
     status, said = _labkit(root, "--record")
-    assert (status, said.splitlines()[-1]) == (0, "recorded in tests/records/cpu.json")
-    record = records.read(root, "cpu")
-    assert record["versions"]["torch"] == torch.__version__
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", record["date"])
-    assert {n["verdict"] for n in record["notebooks"].values()} == {"same"}
-    assert records.changed(root, record) == []
+    assert (status, said.splitlines()[-1]) == (0, "logged in tests/validation/cpu.json")
+    entry = log.read(root, "cpu")
+    assert entry["versions"]["torch"] == torch.__version__
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", entry["date"])
+    assert {n["verdict"] for n in entry["notebooks"].values()} == {"same"}
+    assert log.changed(root, entry) == []
     course(second=[("print(3)", "3\n")], third=[RIGHT])
     (root / "chapters" / "first.ipynb").unlink()
-    assert records.changed(root, record) == [
+    assert log.changed(root, entry) == [
         f"chapters/{name}.ipynb" for name in ("first", "second", "third")
     ]
 
 
 @pytest.mark.parametrize("of_a_part", [{"parts": ["01"]}, {"variant": "no-onednn"}])
-def test_only_a_whole_run_can_be_recorded(of_a_part, monkeypatch, capsys):
+def test_only_a_whole_run_can_be_logged(of_a_part, monkeypatch, capsys):
     monkeypatch.setattr(validate, "_nbval", lambda *_: pytest.fail("it ran"))
     monkeypatch.setattr(validate.os, "environ", {})
     assert validate.validate(ROOT, record=True, **of_a_part) == 1
     assert "only a run of all notebooks" in capsys.readouterr().err
 
 
-def test_a_notebook_that_takes_too_long_is_said_and_not_recorded(course, monkeypatch):
+def test_a_notebook_that_takes_too_long_is_said_and_not_logged(course, monkeypatch):
     root = course(slow=[RIGHT])
 
     def ran(root, notebooks, table):
@@ -121,15 +121,15 @@ def test_a_notebook_that_takes_too_long_is_said_and_not_recorded(course, monkeyp
     monkeypatch.setattr(validate, "_nbval", ran)
     assert validate.validate(root) == 0
     assert validate.validate(root, record=True) == 1
-    assert not (root / records.FOLDER).exists()
+    assert not (root / log.FOLDER).exists()
 
 
-def test_the_recorded_run_has_every_notebook_within_its_time():
-    record = records.read(ROOT, "cpu")
-    assert record, "make one: labkit validate --record"
-    for name, entry in record["notebooks"].items():
-        assert entry["verdict"] == "same", name
-        assert entry["seconds"] <= validate.NOTEBOOK_SECONDS, name
+def test_the_logged_run_has_every_notebook_within_its_time():
+    entry = log.read(ROOT, "cpu")
+    assert entry, "make one: labkit validate --record"
+    for name, seen in entry["notebooks"].items():
+        assert seen["verdict"] == "same", name
+        assert seen["seconds"] <= validate.NOTEBOOK_SECONDS, name
 
 
 def test_a_gpu_is_validated_where_there_is_one(monkeypatch):
@@ -141,7 +141,7 @@ def test_a_gpu_is_validated_where_there_is_one(monkeypatch):
 
 def test_the_matrix_fails_if_one_variant_fails(monkeypatch, capsys):
     def run(command, env, cwd):
-        broken = "LABKIT_PERTURB" in env and "pytest" in command
+        broken = env["LABKIT_VARIANT"] == "perturb" and "pytest" in command
         return subprocess.CompletedProcess(command, int(broken))
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -151,11 +151,50 @@ def test_the_matrix_fails_if_one_variant_fails(monkeypatch, capsys):
     assert re.search(r"perturb +checks +fails", said)
 
 
+# -------------------------------------------------------- stand-ins for other machines
+
+# What the kernel of a variant prints, and no other: the threads that a cell gets that
+# wants three, whether PyTorch computes without vectors, whether with oneDNN, whether a
+# matrix product is what its sums say, and the device.
+ASKS = """\
+import torch
+from labkit import device
+torch.set_num_threads(3)
+a = torch.full((4, 4), 1 / 3)
+sums = sum(a[:, k, None] * a[k] for k in range(4))
+print(torch.get_num_threads(), torch.backends.cpu.get_cpu_capability() == "DEFAULT",
+      torch.backends.mkldnn.enabled, torch.allclose(a @ a, sums, 4e-7, 0),
+      device().type)"""
+HERE = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+ANSWERS = {  # of an ordinary kernel: f"3 {HERE} True True cpu"
+    "one-thread": f"1 {HERE} True True cpu",
+    "two-threads": f"2 {HERE} True True cpu",
+    "plain-cpu": "3 True True True cpu",
+    "no-onednn": f"3 {HERE} False True cpu",
+    "perturb": f"3 {HERE} True False cpu",
+    "elsewhere": f"3 {HERE} True True lazy",
+}
+
+
+@pytest.mark.parametrize("variant", validate.VARIANTS)
+def test_the_cells_of_a_notebook_run_on_the_variant(variant, course):
+    """The stored answer is the variant's own: without it the run would differ."""
+    root = course(asks=[(ASKS, ANSWERS[variant] + "\n")])
+    status, said = _labkit(root, f"--variant={variant}")
+    assert status == 0, said
+
+
+def test_a_kernel_that_cannot_be_the_variant_runs_no_cell(course, monkeypatch):
+    monkeypatch.setitem(validate.VARIANTS, "nowhere", {})
+    monkeypatch.setattr(validate.os, "environ", dict(validate.os.environ))
+    assert validate.validate(course(right=[RIGHT]), variant="nowhere") == 1
+
+
 # ------------------------------------------------------------- the table in the book
 
 
-def test_the_page_says_where_nothing_was_recorded(tmp_path):
-    assert validated.row(tmp_path, "cuda")[:2] == ("GPU", "not yet recorded")
+def test_the_page_says_where_nothing_was_validated(tmp_path):
+    assert validated.row(tmp_path, "cuda")[:2] == ("GPU", "not yet validated")
 
 
 def test_the_page_says_what_has_changed_since(course):
@@ -163,7 +202,7 @@ def test_the_page_says_what_has_changed_since(course):
     table = Table(limit=60)
     for name in ("first", "second"):
         table.cells[f"chapters/{name}.ipynb"] = 1
-    records.write(root, table)
+    log.write(root, table)
     where, _, date, _, torch_version, notebooks = validated.row(root, "cpu")
     assert (where, torch_version) == ("CPU", torch.__version__)
     assert notebooks == "2, all the same"
@@ -172,10 +211,10 @@ def test_the_page_says_what_has_changed_since(course):
 
 
 @pytest.mark.parametrize("kind", validated.KINDS)
-def test_what_is_recorded_is_complete(kind):
-    """A record is of all notebooks of its day, each of them right."""
-    record = records.read(ROOT, kind)
-    if record is None:
-        pytest.skip(f"{kind}: not yet recorded")
-    assert len(record["notebooks"]) > 10 and record["device"] and record["date"]
-    assert {entry["verdict"] for entry in record["notebooks"].values()} == {"same"}
+def test_what_is_logged_is_complete(kind):
+    """A log is of all notebooks of its day, each of them right."""
+    entry = log.read(ROOT, kind)
+    if entry is None:
+        pytest.skip(f"{kind}: not yet validated")
+    assert len(entry["notebooks"]) > 10 and entry["device"] and entry["date"]
+    assert {entry["verdict"] for entry in entry["notebooks"].values()} == {"same"}

@@ -1,8 +1,8 @@
 """The `{validated}` directive: where the stored outputs were run again, and when.
 
-Its table has a row for each kind of device, read from the records that
-`labkit validate --record` writes (labkit.validate.records). A kind without a record
-says so, and a record says how many notebooks have changed since.
+Its table has a row for each kind of device, read from the validation log that
+`labkit validate --record` writes (labkit.validate.log). A kind without a log says so,
+and a log says how many notebooks have changed since.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from labkit.validate import records
+from labkit.validate import log
 
 KINDS = {"cpu": "CPU", "cuda": "GPU"}
 HEADER = ("Where", "Device", "Date", "Python", "PyTorch", "Notebooks")
@@ -20,17 +20,17 @@ HEADER = ("Where", "Device", "Date", "Python", "PyTorch", "Notebooks")
 
 def row(root: Path, kind: str) -> tuple[str, ...]:
     """What the table says of one kind of device."""
-    record = records.read(root, kind)
-    if record is None:
-        return (KINDS[kind], "not yet recorded", *[""] * (len(HEADER) - 2))
-    versions = record["versions"]
-    notebooks = f"{len(record['notebooks'])}, all the same"
-    if changed := records.changed(root, record):
+    entry = log.read(root, kind)
+    if entry is None:
+        return (KINDS[kind], "not yet validated", *[""] * (len(HEADER) - 2))
+    versions = entry["versions"]
+    notebooks = f"{len(entry['notebooks'])}, all the same"
+    if changed := log.changed(root, entry):
         notebooks += f"; {len(changed)} changed since"
     return (
         KINDS[kind],
-        record["device"],
-        record["date"],
+        entry["device"],
+        entry["date"],
         versions["python"],
         versions["torch"],
         notebooks,
@@ -38,11 +38,11 @@ def row(root: Path, kind: str) -> tuple[str, ...]:
 
 
 class ValidatedDirective(SphinxDirective):
-    """The table of records."""
+    """The table of the validation log."""
 
     def run(self) -> list[nodes.Node]:
         root = Path(self.env.srcdir)
-        for path in (root / records.FOLDER).glob("*.json"):
+        for path in (root / log.FOLDER).glob("*.json"):
             self.env.note_dependency(str(path))
         rows = [HEADER, ["---"] * len(HEADER), *(row(root, kind) for kind in KINDS)]
         lines = ["| " + " | ".join(cells) + " |" for cells in rows]

@@ -10,24 +10,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CELL_SECONDS = 240  # without a limit a cell is waited for half an hour
-SLOWER = 5  # times as long in some variants: every operation passes through Python
+SLOWER = 5  # times as long in SLOW_VARIANTS
 
 # Of processor time, on one thread: what a reader waits for on an idle machine. Unlike
 # the time on the wall it hardly depends on what else the machine is doing, but on the
-# machine it does: a slow notebook is said, and keeps a run from being recorded.
+# machine it does: a slow notebook is said, and keeps a run out of the log.
 NOTEBOOK_SECONDS = 60
 AT_ONCE = 4  # processes at most, for the memory of a GPU
 
-# What the outputs must not depend on, each with the environment that changes it
-# (labkit.runtime reads LABKIT_…, PyTorch the rest).
+# What the outputs must not depend on: stand-ins for other machines, each with what has
+# to be in the environment before PyTorch is imported (labkit.validate.stand_ins).
 VARIANTS = {
-    "one-thread": {"LABKIT_THREADS": "1"},
-    "two-threads": {"LABKIT_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
+    "one-thread": {"OMP_NUM_THREADS": "1"},
+    "two-threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
     "plain-cpu": {"ATEN_CPU_CAPABILITY": "default"},  # no vector instructions
-    "no-onednn": {"LABKIT_ONEDNN": "off"},
-    "perturb": {"LABKIT_PERTURB": "1"},  # matrix products slightly off
-    "elsewhere": {"LABKIT_DEVICE": "elsewhere"},  # labkit.validate.elsewhere
+    "no-onednn": {},  # PyTorch's own matrix products and convolutions
+    "perturb": {},  # matrix products slightly off
+    "elsewhere": {},  # a device that is not the CPU
 }
+SLOW_VARIANTS = ("perturb", "elsewhere")  # every operation passes through Python
+
+
+def settings(variant: str | None) -> dict[str, str]:
+    """The environment of a process that is to be one of VARIANTS; None for none."""
+    return {"LABKIT_VARIANT": variant or "", **VARIANTS.get(variant, {})}
 
 
 def devices() -> list[str]:
@@ -56,15 +62,15 @@ def validate(
     device   "cpu", "cuda", or None for the CPU
     parts    of names ("01", "layer"); all notebooks if empty
     variant  one of VARIANTS
-    record   keep the result in tests/records/, if it is of all notebooks
+    record   keep the result in tests/validation/, if it is of all notebooks
     """
     from labkit.runtime import device as pick
-    from labkit.validate import records
+    from labkit.validate import log
     from labkit.validate.table import Table
 
     os.environ["LABKIT_DEVICE"] = device or "cpu"
-    os.environ.update(VARIANTS.get(variant, {}))
-    os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("LABKIT_THREADS", "1"))
+    os.environ.update(settings(variant))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     notebooks = [
         path
         for folder in ("chapters", "solutions")
@@ -72,12 +78,11 @@ def validate(
         if not parts or any(part in path.stem for part in parts)
     ]
     try:
-        if variant != "elsewhere":
-            pick()
+        pick()
         if not notebooks:
             raise RuntimeError(f"no notebook is called like {' or '.join(parts)}")
         if record and (parts or variant):
-            raise RuntimeError("only a run of all notebooks as they are is recorded")
+            raise RuntimeError("only a run of all notebooks as they are is logged")
     except RuntimeError as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -89,10 +94,10 @@ def validate(
     if status or not table.passed or set(table.cells) != names:
         return 1
     if record and table.too_slow:
-        print("\nnot recorded: a notebook is too slow", file=sys.stderr)
+        print("\nnot logged: a notebook is too slow", file=sys.stderr)
         return 1
     if record:
-        print(f"\nrecorded in {records.write(root, table).relative_to(root)}")
+        print(f"\nlogged in {log.write(root, table).relative_to(root)}")
     return 0
 
 
@@ -100,8 +105,7 @@ def _nbval(root: Path, notebooks: list[Path], table) -> int:
     """pytest's exit status."""
     import pytest
 
-    slow = {"LABKIT_PERTURB": "1", "LABKIT_DEVICE": "elsewhere"}
-    slower = SLOWER if slow.items() & os.environ.items() else 1
+    slower = SLOWER if os.environ["LABKIT_VARIANT"] in SLOW_VARIANTS else 1
     workers = min(at_once(int(os.environ["OMP_NUM_THREADS"])), len(notebooks))
     options = [
         "--nbval",

@@ -1,15 +1,29 @@
 """A pytest plugin for the processes in which nbval runs cells: what it leaves open.
 
+It starts kernels as the machine that LABKIT_VARIANT names (labkit.validate.stand_ins).
 Without it a dead kernel is waited for until the cell's time is up, a cell that was
 never run passes, and nothing says how much processor time a cell takes.
 """
 
+import os
 import time
+from functools import partial
 from queue import Empty
 
 import psutil
 import pytest
+from nbval import kernel as nbval_kernel
 from nbval.kernel import RunningKernel
+
+# A kernel that cannot become the machine does not start.
+AS_VARIANT = [
+    "--IPKernelApp.extra_extensions=labkit.validate.stand_ins",
+    "--IPKernelApp.reraise_ipython_extension_failures=True",
+]
+if os.environ.get("LABKIT_VARIANT"):
+    nbval_kernel.start_new_kernel = partial(
+        nbval_kernel.start_new_kernel, extra_arguments=AS_VARIANT
+    )
 
 
 class KernelDied(Exception):

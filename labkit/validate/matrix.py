@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.validate import VARIANTS, at_once
+from labkit.validate import VARIANTS, at_once, settings
 
 # Of the exercises' tests those that compute, with one seed of three.
 CHECKS = ["-q", "-m", "not more_seeds", "-k", "every_mistake or right or pass"]
@@ -19,12 +19,12 @@ def matrix(root: Path, parts: Sequence[str] = ()) -> int:
     parts  of notebooks' names; all notebooks if empty. The checks are always all
     """
     rows = []
-    for variant, settings in VARIANTS.items():
+    for variant in VARIANTS:
         for what, command in _commands(variant, parts).items():
             print(f"\n=== {variant}, {what}", flush=True)
             start = time.monotonic()
             run = [sys.executable, "-m", *command]
-            done = subprocess.run(run, cwd=root, env=os.environ | settings)
+            done = subprocess.run(run, cwd=root, env=os.environ | settings(variant))
             verdict = "fails" if done.returncode else "passes"
             rows.append((variant, what, verdict, time.monotonic() - start))
     print(f"\n{'variant':12}  {'what':9}  verdict  seconds")
@@ -35,7 +35,7 @@ def matrix(root: Path, parts: Sequence[str] = ()) -> int:
 
 def _commands(variant: str, parts: Sequence[str]) -> dict[str, list[str]]:
     """What to run, as modules with their arguments; processes as for the notebooks."""
-    threads = VARIANTS[variant].get("LABKIT_THREADS", "1")
+    threads = VARIANTS[variant].get("OMP_NUM_THREADS", "1")
     named = [f"--lab={part}" for part in parts]
     return {
         "notebooks": ["labkit.cli", "validate", f"--variant={variant}", *named],

@@ -8,7 +8,7 @@ import labkit
 from labkit.checks import exercise, probes
 from labkit.exercises import find
 
-labkit.device()  # switches on what LABKIT_… asks for: see labkit.validate.VARIANTS
+labkit.device()  # on a GPU without TF32, as in every notebook
 
 
 @pytest.fixture

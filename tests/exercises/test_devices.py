@@ -1,9 +1,10 @@
 """Checks follow the device: the same verdicts wherever the tensors lie.
 
-Without a GPU the pretend device of labkit.validate.elsewhere stands in for it: it
+Without a GPU the pretend device of labkit.validate.stand_ins stands in for it: it
 refuses to mix devices as CUDA does, and draws other random numbers.
 """
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,7 @@ from torch import nn
 from labkit.checks import probes
 from labkit.checks.probes import Layer
 from labkit.exercises import exercises, find
-from labkit.validate import elsewhere
-from labkit.validate.elsewhere import Elsewhere
+from labkit.validate import stand_ins
 
 EXERCISES = exercises()
 DEVICES = ["elsewhere"] + ["cuda"] * torch.cuda.is_available()
@@ -29,12 +29,17 @@ def device(request):
     if request.param == "cuda":
         yield torch.device("cuda")
     else:
-        with Elsewhere():
-            yield elsewhere.DEVICE
+        with stand_ins.Elsewhere():
+            yield stand_ins.DEVICE
 
 
 def number(exercise):
     return exercise.number
+
+
+def test_this_is_the_right_machine():
+    """`labkit validate --matrix` runs this, too, and asks for each of its variants."""
+    assert stand_ins.installed == (os.environ.get("LABKIT_VARIANT") or None)
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=number)

@@ -1,17 +1,23 @@
-"""A pretend device: what a GPU would object to, found where there is none.
+"""Stand-ins for machines that are not at hand: no other module knows of them.
 
-With LABKIT_DEVICE=elsewhere, `labkit.device()` returns a device that is not the CPU.
-Its tensors hold their values on the CPU, so everything can be computed and compared,
-but they keep a GPU's rules:
+LABKIT_VARIANT names one of labkit.validate.VARIANTS, and `install` makes this process
+that machine. It comes first of all: in the kernels of `labkit validate` as an IPython
+extension, in the tests from tests/conftest.py.
+
+Two of them are made here. `OtherArithmetic` rounds as a GPU might. `Elsewhere` is a
+pretend device: what a GPU would object to, found where there is none. Its tensors hold
+their values on the CPU, so everything can be computed and compared, but they keep a
+GPU's rules:
 
 - an operation on tensors of two devices raises what CUDA raises;
 - such a tensor becomes a NumPy array only by way of .cpu();
 - random numbers drawn there are not those that the same seed gives on the CPU.
 
-What it cannot stand in for is a GPU's own kernels: labkit.runtime.OtherArithmetic
-imitates their rounding, and only a GPU shows their speed and their limits.
+Only a GPU shows the speed and the limits of its own kernels.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,10 +27,109 @@ from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import labkit.runtime as runtime
+
 # A device type that every build of PyTorch knows and none has kernels for.
 DEVICE = torch.device("lazy")
 ATEN = torch.ops.aten
 INDEXING = (ATEN.index, ATEN.index_put, ATEN.index_put_)
+
+installed: str | None = None  # the variant that this process is
+
+
+def install() -> None:
+    """Make this process the machine that LABKIT_VARIANT names, for good.
+
+    Without the variable nothing changes. Raises RuntimeError for an unknown name, and
+    where the process has gone too far to become that machine.
+    """
+    global installed
+    name = os.environ.get("LABKIT_VARIANT")
+    if not name or name == installed:
+        return
+    if name not in MAKE:
+        known = ", ".join(MAKE)
+        raise RuntimeError(f"LABKIT_VARIANT is {name!r}; use one of {known}.")
+    if installed:
+        raise RuntimeError(f"this process is {installed} already, and not {name}")
+    MAKE[name]()
+    installed = name
+
+
+def load_ipython_extension(shell: object) -> None:
+    """What a kernel calls that is started with this extension."""
+    install()
+
+
+def _hold_threads() -> None:
+    """As many threads as the variant says, whatever the notebook chooses."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.set_num_threads = lambda _: None
+
+
+def _need_plain_cpu() -> None:
+    """PyTorch reads ATEN_CPU_CAPABILITY itself, when it computes for the first time."""
+    if (capability := torch.backends.cpu.get_cpu_capability()) != "DEFAULT":
+        raise RuntimeError(f"PyTorch computes with {capability}, not plainly")
+
+
+def _disable_onednn() -> None:
+    """PyTorch's own matrix products and convolutions."""
+    torch.backends.mkldnn.enabled = False
+
+
+def _perturb() -> None:
+    OtherArithmetic().__enter__()
+
+
+def _go_elsewhere() -> None:
+    """labkit.runtime.device() answers with the pretend device from now on."""
+    real = runtime.device
+    for name, module in list(sys.modules.items()):
+        if name.startswith("labkit.") and module is not runtime:
+            if any(value is real for value in vars(module).values()):
+                raise RuntimeError(f"{name} has the real device already")
+
+    def device() -> torch.device:
+        real()  # its settings
+        return DEVICE
+
+    runtime.device = device
+    Elsewhere().__enter__()
+
+
+# A key for each of labkit.validate.VARIANTS.
+MAKE = {
+    "one-thread": _hold_threads,
+    "two-threads": _hold_threads,
+    "plain-cpu": _need_plain_cpu,
+    "no-onednn": _disable_onednn,
+    "perturb": _perturb,
+    "elsewhere": _go_elsewhere,
+}
+
+
+class OtherArithmetic(TorchDispatchMode):
+    """Puts every matrix product and convolution slightly off, forward and backward.
+
+    It stands in for the arithmetic of another device where there is none to test on:
+    under it the stored outputs must still hold. The relative size is 1e-6 in float32,
+    ten times what a GPU's other order of summation makes, and 1e-15 in float64.
+    """
+
+    SIZES = {torch.float32: 1e-6, torch.float64: 1e-15}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)  # not the notebook's own
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name not in ("mm", "addmm", "bmm", "baddbmm", "convolution"):
+            return out
+        noise = torch.rand(out.shape, generator=self.generator).to(out) * 2 - 1
+        return out + out * noise * self.SIZES.get(out.dtype, 0)
 
 
 class Away(Tensor):
@@ -80,8 +185,6 @@ Away.__name__ = "Tensor"  # in PyTorch's error messages
 
 class Elsewhere(TorchDispatchMode):
     """While it is active, the pretend device exists."""
-
-    active: "Elsewhere | None" = None  # switched on by labkit.device() for good
 
     def __enter__(self) -> "Elsewhere":
         self.made = _MadeFromNumbers().__enter__()

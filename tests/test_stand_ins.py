@@ -1,13 +1,59 @@
-"""The pretend device keeps a GPU's rules, and computes what the CPU computes."""
+"""Stand-ins for other machines are what they say they are."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.validate.elsewhere import DEVICE, Elsewhere
+from labkit.validate import VARIANTS, stand_ins
+from labkit.validate.stand_ins import DEVICE, Elsewhere, OtherArithmetic
 
 X = torch.arange(12.0).reshape(3, 4)
+
+
+def test_every_variant_can_be_made():
+    assert set(stand_ins.MAKE) == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    "first, variant, said",
+    [
+        ("", "nowhere", "LABKIT_VARIANT is 'nowhere'; use one of"),
+        ("import labkit.checks", "elsewhere", "labkit.checks has the real device"),
+    ],
+)
+def test_what_cannot_be_made_is_said(first, variant, said):
+    lines = [first, "from labkit.validate import stand_ins", "stand_ins.install()"]
+    command = [sys.executable, "-c", "\n".join(lines)]
+    env = os.environ | {"LABKIT_VARIANT": variant}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode and said in done.stderr
+
+
+# ------------------------------------------------------------------ other arithmetic
+
+
+@pytest.mark.parametrize("dtype, size", [(torch.float32, 1e-6), (torch.float64, 1e-15)])
+def test_other_arithmetic_is_slightly_off_forward_and_backward(dtype, size):
+    x = torch.rand(4, 64, dtype=dtype) + 1
+    weight = torch.rand(64, 8, dtype=dtype, requires_grad=True)
+    right = x @ weight
+    (gradient,) = torch.autograd.grad(right.sum(), weight)
+    state = torch.get_rng_state()
+    with OtherArithmetic():
+        off = x @ weight
+        (off_gradient,) = torch.autograd.grad(off.sum(), weight)
+    for a, b in ((right, off), (gradient, off_gradient)):
+        error = ((a - b) / a).abs().max().item()
+        assert 0 < error < 3 * size + torch.finfo(dtype).eps
+    assert torch.equal(torch.get_rng_state(), state), "the notebook's random numbers"
+
+
+# ---------------------------------------------------------------- the pretend device
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
-"""Records of complete runs: what was validated where, with which versions, and when.
+"""The validation log: which complete run passed where, with which versions, and when.
 
-One JSON file for each kind of device, tests/records/cpu.json and cuda.json, written by
-`labkit validate --record` and never by hand. Every notebook stands in it with its
-digest, so that a record says itself when a notebook has changed since.
+One JSON file for each kind of device, tests/validation/cpu.json and cuda.json, written
+by `labkit validate --record` and never by hand. Every notebook stands in it with its
+digest, so that the log says itself when a notebook has changed since.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-FOLDER = Path("tests", "records")
+FOLDER = Path("tests", "validation")
 PACKAGES = ("numpy", "scikit-learn", "scikit-image", "matplotlib", "nbval")
 
 
@@ -24,7 +24,7 @@ def digest(notebook: Path) -> str:
 
 
 def write(root: Path, table) -> Path:
-    """Keep a complete run (labkit.validate.table.Table) as the record of its device."""
+    """Keep a complete run (labkit.validate.table.Table) as the log of its device."""
     import torch
 
     from labkit.runtime import device
@@ -43,7 +43,7 @@ def write(root: Path, table) -> Path:
         }
         for name in sorted(table.cells)
     }
-    record = {
+    log = {
         "device": torch.cuda.get_device_name() if gpu else _processor(),
         "cuda": torch.version.cuda if gpu else None,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -52,20 +52,20 @@ def write(root: Path, table) -> Path:
     }
     path = root / FOLDER / f"{kind}.json"
     path.parent.mkdir(exist_ok=True, parents=True)
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(log, indent=1, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def read(root: Path, kind: str) -> dict | None:
-    """The record of the kind of device, "cpu" or "cuda"; None if there is none."""
+    """The log of the kind of device, "cpu" or "cuda"; None if there is none."""
     path = root / FOLDER / f"{kind}.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else None
 
 
-def changed(root: Path, record: dict) -> list[str]:
-    """Notebooks that are not, or no longer, as the record saw them."""
-    seen = {name: entry["digest"] for name, entry in record["notebooks"].items()}
+def changed(root: Path, log: dict) -> list[str]:
+    """Notebooks that are not, or no longer, as the log saw them."""
+    seen = {name: entry["digest"] for name, entry in log["notebooks"].items()}
     here = {
         str(path.relative_to(root)): digest(path)
         for folder in ("chapters", "solutions")
