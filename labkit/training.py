@@ -41,7 +41,7 @@ class Runs:
 
     @torch.no_grad()
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Outputs of all runs for the same inputs, as in eval(): (B, …) to (R, B, …)."""
+        """Outputs of all runs for the same inputs (B, …) as in eval(): (R, B, …)."""
 
         def one(weights: dict[str, Tensor]) -> Tensor:
             return functional_call(net, weights, inputs)
@@ -85,7 +85,7 @@ def train(
     make       makes a run's network; called once a seed, after torch.manual_seed(seed)
     draw       draw(generator): one step's batch of one run, a tuple of CPU tensors; all
                its random numbers come from the run's own CPU generator
-    loss       loss(net, *batch): one number; `net` is the run's network with its methods
+    loss       loss(net, *batch): one number; `net` is the run's network
     lr         one learning rate, or one for each run
     warmup     share of the steps over which the rate climbs from 0
     decay      "cosine": then it falls to 0 along half a cosine; None: it stays
