@@ -7,15 +7,25 @@ Nothing that is taught lives here: every line of the models stands in a notebook
 
 from importlib import import_module
 
-__all__ = ["check", "data", "device", "explore", "plots", "seed_everything"]
+WHERE = {  # names that are objects in a module; the others are modules
+    "about": "runtime",
+    "around": "statistics",
+    "better": "statistics",
+    "check": "learning.check",
+    "device": "runtime",
+    "interval": "statistics",
+    "record": "experiment",
+    "seed_everything": "runtime",
+    "sign_flip": "statistics",
+    "train": "training",
+}
+__all__ = ["data", "explore", "plots", *WHERE]
 
 
 def __getattr__(name: str):
     """Import on first use: `labkit --help` need not wait for PyTorch."""
-    if name in ("device", "seed_everything"):
-        return getattr(import_module("labkit.runtime"), name)
-    if name == "check":
-        return import_module("labkit.learning.check").check
+    if name in WHERE:
+        return getattr(import_module(f"labkit.{WHERE[name]}"), name)
     if name in __all__:
         return import_module(f"labkit.{name}")
     raise AttributeError(f"module 'labkit' has no attribute {name!r}")

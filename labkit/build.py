@@ -35,6 +35,7 @@ from labkit.paths import sources, write
 TAGS = {
     "exercise",  # the learner writes here
     "check",  # one line: check("1.2", layer_norm)
+    "definition",  # experiments execute it too (labkit.experiment.definitions)
     "hide-input",  # the book folds the code
     "nbval-ignore-output",  # at most one a notebook, with its reason in the line above
     "raises-exception",  # the error is the lesson

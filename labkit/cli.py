@@ -67,6 +67,13 @@ def validate(args: argparse.Namespace) -> int:
     return max(run(root, d, args.lab, args.variant, args.record) for d in wanted)
 
 
+def experiment(args: argparse.Namespace) -> int:
+    """Run the experiments that verdicts rest on, or a sample of their records again."""
+    from labkit.experiment import main
+
+    return main(args.names, args.all, args.check, args.seconds, args.workers)
+
+
 def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that knows no ✓ costs no run
@@ -95,6 +102,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--variant", choices=VARIANTS, help="on a stand-in for another machine")
     add("--matrix", action="store_true", help="on all of them, the checks too")
     add("--record", action="store_true", help="log the result in tests/validation/")
+
+    add = command(experiment).add_argument
+    add("names", nargs="*", metavar="NAME", help="of scripts in experiments/")
+    add("--all", action="store_true", help="all of them")
+    add("--check", action="store_true", help="run a sample of the rows again, compare")
+    add("--seconds", type=float, default=60, help="of the sample; default: 60")
+    add("--workers", type=int, help="processes; default: one per core")
 
     grading.register(commands)
     args = parser.parse_args(argv)

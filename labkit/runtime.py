@@ -1,5 +1,6 @@
 """Device and seeds: what every notebook sets up in its first cell."""
 
+import math
 import os
 import random
 
@@ -39,3 +40,22 @@ def seed_everything(seed: int = 0) -> torch.Generator:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     return torch.manual_seed(seed)
+
+
+def about(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A number that moves a little from machine to machine: "≈ 88.4".
+
+    low, high   where it must lie, at most three standard deviations of a record to each
+                side: `*around(values)` gives that
+    digits      significant ones
+
+    Comparing outputs masks the number behind the sign and nothing else.
+
+    Raises ValueError where the value lies outside.
+    """
+    value = float(value)
+    slack = 1e-6 * max(abs(low), abs(high))  # a record is rounded
+    if not low - slack <= value <= high + slack:
+        raise ValueError(f"{value:.{digits}g} lies outside [{low:.4g}, {high:.4g}]")
+    size = math.floor(math.log10(abs(value))) if value else 0
+    return f"≈ {round(value, digits - 1 - size):,.{max(0, digits - 1 - size)}f}"
