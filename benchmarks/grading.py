@@ -119,7 +119,7 @@ def scale(lab: str, sizes: list[int]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "course")
             hand_in(root, lab, size)
-            seconds, peak = watched(["labkit.grading.cli", "grade", str(root)])
+            seconds, peak = watched(["labkit", "grade", str(root)])
         peaks.append(peak)
         print(
             f"{size:11} {seconds:8.1f} {seconds / size:6.2f} {peak:12.0f}", flush=True

@@ -5,9 +5,11 @@
                       → labs/NAME.ipynb         answers taken out by nbgrader
 
 A source is a percent-format script (jupytext). Content decides what is stale, never
-file times; the same source gives the same bytes; nothing flows back from a notebook.
+file times; the same source gives the same bytes; nothing flows back from a notebook,
+and none that somebody has worked in is overwritten.
 """
 
+import copy
 import json
 import re
 import time
@@ -24,10 +26,12 @@ from labkit.lab import (
     Exercise,
     SourceError,
     begin_exercise,
+    digest,
     lab_from_solution,
     mark_for_nbgrader,
     name_cells,
     require_checked,
+    text_id,
     was_edited,
 )
 from labkit.paths import sources, write
@@ -182,6 +186,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
 
+    metadata = copy.deepcopy(notebook.metadata)
     client = NotebookClient(
         notebook,
         timeout=600,
@@ -195,9 +200,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
     except CellExecutionError as error:
         raise SourceError(f"{path}: a cell failed\n{error}") from None
     # The kernel writes its own language_info and execution details: drop them.
-    notebook.metadata = NotebookNode(
-        kernelspec=KERNEL, language_info={"name": "python"}
-    )
+    notebook.metadata = metadata
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
 
@@ -208,25 +211,25 @@ def _essence(notebook: NotebookNode) -> str:
     return json.dumps([cells, notebook.metadata], sort_keys=True)
 
 
-def is_current(stored: Path, fresh: NotebookNode) -> bool:
+def is_current(stored: NotebookNode | None, fresh: NotebookNode) -> bool:
     """Whether a stored notebook says what its source says and has been executed."""
-    if not stored.exists():
-        return False
-    notebook = nbformat.read(stored, as_version=4)
-    executed = all(c.execution_count for c in notebook.cells if c.cell_type == "code")
-    return executed and _essence(notebook) == _essence(fresh)
+    return (
+        stored is not None
+        and all(c.execution_count for c in stored.cells if c.cell_type == "code")
+        and _essence(stored) == _essence(fresh)
+    )
 
 
-def keep_outputs(stored: Path, fresh: NotebookNode) -> bool:
+def keep_outputs(stored: NotebookNode | None, fresh: NotebookNode) -> bool:
     """Give a notebook the outputs stored for the same code; False if it is not.
 
     A change of the text or of a caption then runs nothing.
     """
-    if not stored.exists():
+    if stored is None:
         return False
     old, new = (
         [cell for cell in notebook.cells if cell.cell_type == "code"]
-        for notebook in (nbformat.read(stored, as_version=4), fresh)
+        for notebook in (stored, fresh)
     )
     if [c.source for c in old] != [c.source for c in new]:
         return False
@@ -237,9 +240,62 @@ def keep_outputs(stored: Path, fresh: NotebookNode) -> bool:
     return True
 
 
-def _text(notebook: NotebookNode) -> str:
-    nbformat.validate(notebook)
-    return nbformat.writes(notebook, version=4) + "\n"
+# ------------------------------------------------------- what lies there already
+
+
+def read_stored(path: Path, name: str) -> NotebookNode | None:
+    """The notebook that a new one would replace; None if there is none.
+
+    Raises EditedError for a file that is no notebook: a merge may have left it so.
+    """
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return nbformat.reads(text, as_version=4)
+    except Exception:  # of many kinds, for JSON and for what it says
+        if re.search(r"^<<<<<<< ", text, re.MULTILINE):
+            raise EditedError(
+                f"{name} has a merge's conflicts in it; take either side "
+                f"(git checkout --ours {name}), then build again."
+            ) from None
+        raise EditedError(
+            f"{name} is no whole notebook and is left as it is; "
+            "move it away, then build again."
+        ) from None
+
+
+def refuse_edited(
+    stored: NotebookNode | None, fresh: NotebookNode, name: str, source: str
+) -> None:
+    """Raise EditedError, which says how to go on, if somebody has worked in `stored`.
+
+    name, source  of both files, as a person may write them
+    """
+    if stored is None or not was_edited(stored, fresh):
+        return
+    if "lab" in fresh.metadata.labkit:
+        raise EditedError(
+            f"{name} holds somebody's work and is left as it is; "
+            "move it away (labkit lab makes copies to work in), then build again."
+        )
+    raise EditedError(
+        f"{name} was edited by hand ({_edits(stored, fresh)}) and is left as it is; "
+        f"copy the edit to {source}, or move the notebook away, then build again."
+    )
+
+
+def _edits(stored: NotebookNode, fresh: NotebookNode) -> str:
+    """Which cells were edited. One that was not is still called by what it says."""
+    known = {cell.source for cell in fresh.cells}
+    found = [
+        f"cell {number}: {cell.source.strip().partition(chr(10))[0]!r}"
+        for number, cell in enumerate(stored.cells, 1)
+        if cell.source not in known and not cell.id.startswith(text_id(cell))
+    ]
+    if not found:
+        return "cells were taken out or moved"
+    return found[0] + (f", and {len(found) - 1} more" if found[1:] else "")
 
 
 # --------------------------------------------------------------------------- the build
@@ -259,26 +315,21 @@ def build(
     force  execute again what is current too
 
     Raises SourceError for a source that breaks a rule, EditedError instead of
-    overwriting a lab that somebody has worked in.
+    overwriting a notebook that somebody has worked in, whatever `force` says.
     """
     stale = []
-    address = repository(root)
-    for source in only or sources(root):
+    known, address = sources(root), repository(root)
+    for source in only or known:
+        if source not in known:
+            raise SourceError(
+                f"{source} is no source of a notebook; those are chapters/*.py and "
+                "solutions/*.py."
+            )
         fresh = read_source(source)
         if address:
             set_up_in_colab(fresh, address)
-        made = source.with_suffix(".ipynb")
-        if force or not is_current(made, fresh):
-            stale.append(f"{made.relative_to(root)} is not what {source.name} makes")
-            if not check:
-                finished = nbformat.from_dict(json.loads(json.dumps(fresh)))
-                if force or not keep_outputs(made, finished):
-                    say(f"{made.relative_to(root)}: running {len(fresh.cells)} cells …")
-                    start = time.perf_counter()
-                    execute(finished, made)
-                    say(f"  finished after {time.perf_counter() - start:.0f} s")
-                write(made, _text(finished))
-                say(f"{made.relative_to(root)}: written")
+        fresh.metadata.labkit = {"digest": digest(fresh)}
+        stale += _build_executed(root, source, fresh, check, force, say)
         if source.parent.name == "solutions":
             stale += _build_lab(root, source, fresh, check, say)
     if only is None:
@@ -286,27 +337,44 @@ def build(
     return stale
 
 
-def _build_lab(root, source, solution, check, say) -> list[str]:
-    path = root / "labs" / f"{source.stem}.ipynb"
-    text = _text(lab_from_solution(solution, source.stem))
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+def _build_executed(root, source, fresh, check, force, say) -> list[str]:
+    """A chapter or a solution: beside its source, with outputs."""
+    path = source.with_suffix(".ipynb")
+    name = str(path.relative_to(root))
+    stored = read_stored(path, name)
+    if is_current(stored, fresh) and not force:
         return []
-    if path.exists() and _edited(path):
-        raise EditedError(
-            f"{path.relative_to(root)} holds somebody's work and is left as it is; "
-            "move it away (labkit lab makes copies to work in), then build again."
-        )
+    refuse_edited(stored, fresh, name, str(source.relative_to(root)))
+    if not check:
+        finished = copy.deepcopy(fresh)
+        if force or not keep_outputs(stored, finished):
+            say(f"{name}: running {len(fresh.cells)} cells …")
+            start = time.perf_counter()
+            execute(finished, path)
+            say(f"  finished after {time.perf_counter() - start:.0f} s")
+        write(path, _text(finished))
+        say(f"{name}: written")
+    return [f"{name} is not what {source.name} makes"]
+
+
+def _build_lab(root, source, solution, check, say) -> list[str]:
+    """A lab: the solution without answers, in a folder of its own, never executed."""
+    path = root / "labs" / source.with_suffix(".ipynb").name
+    name = str(path.relative_to(root))
+    fresh = lab_from_solution(solution, source.stem)
+    text = _text(fresh)
+    if path.exists() and path.read_bytes() == text.encode():
+        return []
+    refuse_edited(read_stored(path, name), fresh, name, str(source.relative_to(root)))
     if not check:
         write(path, text)
-        say(f"{path.relative_to(root)}: written")
-    return [f"{path.relative_to(root)} is not what {source.name} makes"]
+        say(f"{name}: written")
+    return [f"{name} is not what {source.name} makes"]
 
 
-def _edited(path: Path) -> bool:
-    try:
-        return was_edited(nbformat.read(path, as_version=4))
-    except Exception:  # unreadable: not ours to overwrite
-        return True
+def _text(notebook: NotebookNode) -> str:
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4) + "\n"
 
 
 def _orphans(root: Path) -> list[Path]:

@@ -75,6 +75,11 @@ def section_of(name: str) -> str:
     return ".".join(str(int(n)) for n in named["section"].split("_")) if named else ""
 
 
+def stem_of(name: str) -> str:
+    """The name that a lab shares with its chapter: "02_feed_forward"."""
+    return name.removeprefix("lab_")
+
+
 def select(names: Iterable[str], wanted: str) -> list[str]:
     """Those of the names that a person means: what `--lab` does in every command.
 
@@ -84,12 +89,14 @@ def select(names: Iterable[str], wanted: str) -> list[str]:
     Raises UnknownLab if that is none of them.
     """
     names = sorted(names)
-    short = wanted.removeprefix("lab_").rstrip("_")
+    short = stem_of(wanted).rstrip("_")
+    if wanted in names:
+        return [wanted]
     if re.fullmatch(r"\d+([._]\d+)*", short):
         section = section_of(short.replace(".", "_"))
         found = [n for n in names if f"{section_of(n)}.".startswith(f"{section}.")]
     else:
-        found = [n for n in names if short and n.removeprefix("lab_").startswith(short)]
+        found = [n for n in names if short and stem_of(n).startswith(short)]
     if not found:
         raise UnknownLab(f"no lab {wanted!r}; there are: {', '.join(names)}")
     return found
@@ -264,13 +271,14 @@ def digest(notebook: NotebookNode) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def was_edited(notebook: NotebookNode) -> bool:
-    """Whether somebody has worked in a notebook since it was written.
+def was_edited(stored: NotebookNode, fresh: NotebookNode) -> bool:
+    """Whether somebody has worked in a stored notebook, which `fresh` would replace.
 
-    One without our mark is not ours to overwrite.
+    Its cells are then neither those that the build wrote, by the digest that it left,
+    nor those that it would write now. Without a digest it is not ours to overwrite.
     """
-    mark = notebook.metadata.get("labkit") or {}
-    return mark.get("digest") != digest(notebook)
+    mark = stored.metadata.get("labkit") or {}
+    return digest(stored) not in (mark.get("digest"), digest(fresh))
 
 
 # ------------------------------------------------------------------- its questions

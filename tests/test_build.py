@@ -216,11 +216,110 @@ def test_work_in_a_lab_is_never_overwritten(course, damage):
     lab.write_text("my notes" if damage == "no notebook" else json.dumps(notebook))
     mine = lab.read_text()
     source.write_text(text.replace("# Title", "# New"))
-    with pytest.raises(EditedError, match="labs/lab_01.ipynb holds somebody's work"):
+    with pytest.raises(EditedError, match="labs/lab_01.ipynb .* left as it is") as said:
         build(course, say=lambda _: None)
+    assert "holds somebody's work" in str(said.value) or damage == "no notebook"
     assert lab.read_text() == mine
     lab.write_text(kept)
     source.write_text(text)
+
+
+@pytest.fixture
+def edited(course):
+    """edited(change, source): change the solution's notebook as JSON, and its source;
+    the notebook's path. Both are as they were afterwards."""
+    build(course, say=lambda _: None)
+    path, source = course / "solutions/lab_01.ipynb", course / "solutions/lab_01.py"
+    kept = {p: p.read_text() for p in (path, source, course / "labs/lab_01.ipynb")}
+
+    def change(edit, new_source=("# Title", "# New")):
+        notebook = json.loads(path.read_text())
+        edit(notebook)
+        path.write_text(json.dumps(notebook))
+        source.write_text(source.read_text().replace(*new_source))
+        return path
+
+    yield change
+    for file, text in kept.items():
+        file.write_text(text)
+
+
+HAND_EDITS = {
+    "code": (lambda n: n["cells"][1].update(source="answer = 43"), "cell 2: 'answer ="),
+    "text": (lambda n: n["cells"][0].update(source="# Mine\n\nx"), "cell 1: '# Mine'"),
+    "answer": (lambda n: n["cells"][3].update(source="def a(): 1"), "cell 4: 'def a()"),
+    "a new cell": (
+        lambda n: n["cells"].append({**n["cells"][0], "id": "m", "source": "hm"}),
+        "cell 6: 'hm'",
+    ),
+    "two": (
+        lambda n: [n["cells"][i].update(source=f"{i} # my") for i in (0, 1)],
+        "cell 1: '0 # my', and 1 more",
+    ),
+    "a cell less": (lambda n: n["cells"].pop(2), "cells were taken out or moved"),
+    "another order": (lambda n: n["cells"].reverse(), "cells were taken out or moved"),
+}
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("name", HAND_EDITS)
+def test_a_notebook_edited_by_hand_is_never_overwritten(course, edited, name, force):
+    """Even where its source has changed too, and whoever forces it to run."""
+    edit, said = HAND_EDITS[name]
+    for new_source in (("", ""), ("# Title", "# New")):
+        path = edited(edit if new_source == ("", "") else lambda _: None, new_source)
+        mine = path.read_text()
+        with pytest.raises(EditedError) as error:
+            build(course, force=force, say=lambda _: None)
+        assert f"lab_01.ipynb was edited by hand ({said}" in str(error.value)
+        assert "copy the edit to solutions/lab_01.py" in str(error.value)
+        assert path.read_text() == mine
+
+
+def test_an_edit_that_was_taken_over_into_the_source_is_built(course, edited):
+    new = ("answer = 41", "answer = 43")
+
+    def edit(notebook):
+        cell = notebook["cells"][1]
+        cell["source"] = "".join(cell["source"]).replace(*new)
+
+    edited(edit, new)
+    assert build(course, say=lambda _: None)
+    assert build(course, check=True) == []
+
+
+def test_running_a_notebook_is_not_editing_it(course, edited):
+    """JupyterLab changes counts, outputs and metadata when it saves."""
+
+    def run(notebook):
+        notebook["metadata"]["kernelspec"]["display_name"] = "My Python"
+        notebook["cells"][1]["execution_count"] = 7
+        notebook["cells"][1]["metadata"]["scrolled"] = True
+
+    edited(run)
+    assert build(course, say=lambda _: None)
+    assert build(course, check=True) == []
+
+
+@pytest.mark.parametrize("folder", ["solutions", "labs"])
+def test_a_merge_that_conflicts_is_said(course, edited, folder):
+    edited(lambda _: None)
+    path = course / folder / "lab_01.ipynb"
+    first, _, rest = path.read_text().partition('"cells"')
+    conflict = '\n<<<<<<< HEAD\n"a"\n=======\n"b"\n>>>>>>> x\n"cells"'
+    path.write_text(first + conflict + rest)
+    with pytest.raises(EditedError) as error:
+        build(course, say=lambda _: None)
+    assert str(error.value) == (
+        f"{folder}/lab_01.ipynb has a merge's conflicts in it; take either side "
+        f"(git checkout --ours {folder}/lab_01.ipynb), then build again."
+    )
+
+
+def test_what_is_no_source_is_said(course, tmp_path):
+    for path in (course / "solutions/nosuch.py", tmp_path / "other.py"):
+        with pytest.raises(SourceError, match=f"{path.name} is no source of a noteb"):
+            build(course, [path])
 
 
 def test_running_a_lab_is_not_working_in_it(course):

@@ -23,9 +23,9 @@ def test_a_missing_gpu_is_said_in_one_sentence(monkeypatch):
     monkeypatch.setenv("LABKIT_DEVICE", "cuda")
     with pytest.raises(RuntimeError, match="PyTorch sees no GPU"):
         device()
-    command = [sys.executable, "-m", "labkit.cli", "validate", "--device", "cuda"]
+    command = [sys.executable, "-m", "labkit", "validate", "--device", "cuda"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "no GPU" in done.stderr
 
 

@@ -1,6 +1,5 @@
 """Hand out labs, grade what comes back.
 
-cli           the commands labkit release, labkit grade and labkit report
 release       an nbgrader course directory from the solutions
 course        where things lie in it, and what was handed in
 batch         grade what is new or changed; resumable

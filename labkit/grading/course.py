@@ -23,7 +23,7 @@ from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
 from labkit.grading.submission import Unreadable, read_bytes
-from labkit.lab import Master
+from labkit.lab import Master, select
 from labkit.paths import write
 
 CONFIG = "nbgrader_config.py"
@@ -116,15 +116,10 @@ class Course:
         return seed
 
     def labs(self, wanted: str | None = None) -> list[str]:
-        """The labs in source/, or the one whose name is or begins with `wanted`."""
+        """The labs in source/, or those that `wanted` means (labkit.lab.select)."""
         folder = self.path("source", ".", ".")
         labs = sorted(p.parent.name for p in folder.glob("*/*.ipynb"))
-        if wanted in (None, *labs):
-            return [wanted] if wanted else labs
-        found = [lab for lab in labs if lab.startswith(wanted)]
-        if not found:
-            raise CourseError(f"no lab {wanted!r}; there are: {', '.join(labs)}")
-        return found
+        return labs if wanted is None else select(labs, wanted)
 
     def master(self, lab: str) -> Master:
         path = self.path("source", ".", lab) / f"{lab}.ipynb"

@@ -10,7 +10,7 @@ from nbgrader.converters.base import NbGraderException
 
 from labkit.grading.course import CONFIG, Course, CourseError
 from labkit.grading.gradebook import Writer
-from labkit.lab import Master
+from labkit.lab import Master, select
 from labkit.paths import write
 
 MARK = "# A course directory made by labkit release."
@@ -52,10 +52,11 @@ def release(
 
     root       the directory to make, or one made before
     solutions  the folder of solution notebooks
-    wanted     one lab instead of all
+    wanted     some labs instead of all (labkit.lab.select)
 
     Raises CourseError, having changed nothing, for a directory that is not ours, and
-    for a lab that has changed too much for the submissions already graded.
+    for a lab that has changed too much for the submissions already graded; UnknownLab
+    for a lab that is not there.
     """
     repository = solutions.resolve().parent
     if root.resolve().is_relative_to(repository):
@@ -68,9 +69,7 @@ def release(
         if not config.is_file() or not config.read_text("utf-8").startswith(MARK):
             raise CourseError(f"{root} holds something else and is left as it is.")
     labs = sorted(p.stem for p in solutions.glob("*.ipynb"))
-    chosen = [lab for lab in labs if wanted is None or lab.startswith(wanted)]
-    if not chosen:
-        raise CourseError(f"no lab {wanted!r}; there are: {', '.join(labs)}")
+    chosen = labs if wanted is None else select(labs, wanted)
 
     if not (root / CONFIG).exists():
         write(root / CONFIG, CONFIGURATION)

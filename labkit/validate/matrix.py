@@ -16,7 +16,7 @@ CHECKS = ["-q", "-m", "not more_seeds", "-k", "every_mistake or right or pass"]
 def matrix(root: Path, parts: Sequence[str] = ()) -> int:
     """Run all variants, each in processes of its own; 0 if all pass.
 
-    parts  of notebooks' names; all notebooks if empty. The checks are always all
+    parts  chapters with their labs; all notebooks if empty. The checks are always all
     """
     rows = []
     for variant in VARIANTS:
@@ -38,6 +38,6 @@ def _commands(variant: str, parts: Sequence[str]) -> dict[str, list[str]]:
     threads = VARIANTS[variant].get("OMP_NUM_THREADS", "1")
     named = [f"--lab={part}" for part in parts]
     return {
-        "notebooks": ["labkit.cli", "validate", f"--variant={variant}", *named],
+        "notebooks": ["labkit", "validate", f"--variant={variant}", *named],
         "checks": ["pytest", f"-n{at_once(int(threads))}", *CHECKS, "tests/exercises"],
     }

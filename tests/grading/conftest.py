@@ -16,8 +16,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from labkit import paths
-from labkit.grading import cli
+from labkit import commands, paths
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Refused, Warm
@@ -77,7 +76,7 @@ def warm(sandboxed):
 def released(tmp_path_factory):
     """A course directory with lab 1 released; not to be changed."""
     root = tmp_path_factory.mktemp("released") / "course"
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
+    assert commands.main(["release", str(root), "--lab", LAB]) == 0
     return root
 
 

@@ -21,9 +21,8 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
 from nbgrader.utils import notebook_hash
 
-from labkit import paths
+from labkit import commands, paths
 from labkit.exercises import find
-from labkit.grading import cli
 from labkit.grading.course import Course, CourseError
 from labkit.grading.release import release
 
@@ -31,7 +30,7 @@ from .conftest import LAB, planted, reachable
 
 
 def labkit(*arguments):
-    return cli.main([str(a) for a in arguments])
+    return commands.main([str(a) for a in arguments])
 
 
 def nbgrader(root, *arguments):
@@ -347,7 +346,7 @@ def test_a_killed_run_is_taken_up(course, hand_in):
     students = [f"s{i}" for i in range(6)]
     for student in students:
         submit(course, student, hand_in({"1.7": "import time\ntime.sleep(0.5)"}))
-    command = [sys.executable, "-m", "labkit.grading.cli", "grade", str(course)]
+    command = [sys.executable, "-m", "labkit", "grade", str(course)]
     run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     results = course / "results" / LAB
     deadline = time.monotonic() + 300

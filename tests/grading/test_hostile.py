@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from labkit.grading import cli
+from labkit import commands
 
 from .conftest import LAB
 from .hostile import CASES, MARK, Workshop
@@ -64,7 +64,7 @@ def grade(root, workshop):
     some = [s for s, case in NAMES.items() if case.title in WITH_PAGES]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("labkit.grading.feedback.stale", lambda *_: some)
-        status = cli.main(["grade", str(root), "--timeout", "6", "--workers", "2"])
+        status = commands.main(["grade", str(root), "--timeout", "6", "--workers", "2"])
     return status, before
 
 

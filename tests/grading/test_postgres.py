@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.grading import cli
+from labkit import commands
 from labkit.grading.course import Course
 
 from .conftest import LAB, reachable
@@ -60,18 +60,18 @@ def test_grades_go_to_the_configured_database(
     server, tmp_path, hand_in, all_but, one_warm_process
 ):
     root = tmp_path / "course"
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
+    assert commands.main(["release", str(root), "--lab", LAB]) == 0
     (root / "gradebook.db").unlink()
     with open(root / "nbgrader_config.py", "a") as config:
         config.write(f'\nc.CourseDirectory.db_url = "{server}"\n')
-    assert cli.main(["release", str(root), "--lab", LAB]) == 0
+    assert commands.main(["release", str(root), "--lab", LAB]) == 0
 
     for student, notebook in {"ada": hand_in(), "ben": hand_in({"1.4": None})}.items():
         folder = root / "submitted" / student / LAB
         folder.mkdir(parents=True)
         (folder / f"{LAB}.ipynb").write_text(json.dumps(notebook))
-    assert cli.main(["grade", str(root)]) == 0
-    assert cli.main(["grade", str(root), "--force"]) == 0  # nothing counts twice
+    assert commands.main(["grade", str(root)]) == 0
+    assert commands.main(["grade", str(root), "--force"]) == 0  # nothing counts twice
 
     assert not (root / "gradebook.db").exists()
     with Course(root).gradebook() as book:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labkit import commands
 from labkit.exercises import find
-from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.report import write_report
 
@@ -23,7 +23,7 @@ def graded(tmp_path_factory, released, hand_in, master, sandboxed):
     """Five have handed in lab 1, and one lab 2, in a file that is damaged."""
     root = tmp_path_factory.mktemp("class") / "course"
     shutil.copytree(released, root)
-    assert cli.main(["release", str(root), "--lab", "lab_02"]) == 0
+    assert commands.main(["release", str(root), "--lab", "lab_02"]) == 0
     mistake = find("1.2").mistakes[0]
     wrong = hand_in({"1.2": lambda right: f"{right}\n{planted(mistake)}"})
     work = {
@@ -41,12 +41,12 @@ def graded(tmp_path_factory, released, hand_in, master, sandboxed):
     folder.mkdir(parents=True)
     (folder / "lab_02_feed_forward.ipynb").write_text("{")
     with sharing(sandboxed):
-        assert cli.main(["grade", str(root), "--timeout", "3"]) == 1
+        assert commands.main(["grade", str(root), "--timeout", "3"]) == 1
     return root
 
 
 def test_page_and_table(graded, capsys):
-    assert cli.main(["report", str(graded)]) == 0
+    assert commands.main(["report", str(graded)]) == 0
     assert "report.html" in capsys.readouterr().out
     page = (graded / "report.html").read_text()
     mistake = find("1.2").mistakes[0]
@@ -111,7 +111,7 @@ class Closed(HTMLParser):
 
 
 def test_nothing_graded_is_said(course, tmp_path, capsys):
-    assert cli.main(["report", str(tmp_path)]) == 2
-    assert cli.main(["report", str(course)]) == 2
+    assert commands.main(["report", str(tmp_path)]) == 2
+    assert commands.main(["report", str(course)]) == 2
     assert "run labkit grade first" in capsys.readouterr().err
     assert Course(course).labs() == [LAB]

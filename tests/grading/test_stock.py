@@ -11,9 +11,8 @@ import nbformat
 import pytest
 from nbgrader.apps import NbGraderAPI
 
-from labkit import paths
+from labkit import commands, paths
 from labkit.exercises import exercises, find
-from labkit.grading import cli
 from labkit.grading.course import Course
 from labkit.grading.gradebook import Writer
 from labkit.grading.release import release
@@ -112,7 +111,7 @@ def test_scores_are_the_same(lab, tmp_path, one_warm_process):
         text = json.dumps(submission(lab, kinds))
         (folder / f"{lab}.ipynb").write_text(text)
 
-    assert cli.main(["grade", str(root), "--workers", "1"]) == 0
+    assert commands.main(["grade", str(root), "--workers", "1"]) == 0
     ours = grades(root, lab)
     course = Course(root)
     assert sum(ours["ada"].values()) == course.master(lab).max_score

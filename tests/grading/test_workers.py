@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from labkit.grading import cli
+from labkit import commands
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.workers import Setup, graded
 
@@ -82,7 +82,8 @@ def test_a_cluster_of_which_one_worker_is_killed(
         workers = [worker.pid for worker in cluster.workers.values()]
         kill(lambda: workers if list((course / "results").glob("*/*")) else [], 0)
         address = cluster.scheduler_address
-        assert cli.main(["grade", str(course), "--scheduler", address, "--json"]) == 1
+        arguments = ["grade", str(course), "--scheduler", address, "--json"]
+        assert commands.main(arguments) == 1
     said = json.loads(capsys.readouterr().out)[LAB]
     found = {s["student"]: s["score"] for s in said["submissions"]}
     assert found == expected(all_but)

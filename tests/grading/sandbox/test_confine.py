@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import labkit
+from labkit import commands
 from labkit.exercises import exercises
-from labkit.grading import cli
 from labkit.grading.sandbox import client, confine, rootfs
 
 from ..conftest import LAB, reachable
@@ -147,11 +147,11 @@ def test_a_platform_without_one_is_refused_in_a_sentence(
     path = tmp_path / f"{LAB}.ipynb"
     path.write_text(json.dumps(hand_in()))
     monkeypatch.setattr(confine.platform, "system", lambda: "Darwin")
-    assert cli.main(["grade", str(path)]) == 2
+    assert commands.main(["grade", str(path)]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Darwin" in said and "--unsafe" in said
 
-    assert cli.main(["grade", str(path), "--unsafe"]) == 0
+    assert commands.main(["grade", str(path), "--unsafe"]) == 0
     said = capsys.readouterr()
     assert "without a sandbox" in said.err and "13 of 13 points" in said.out
 
