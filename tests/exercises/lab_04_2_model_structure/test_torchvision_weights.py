@@ -6,11 +6,8 @@ import pytest
 import torch
 
 from labkit.exercises import find
+from labkit.exercises.lab_04_2_model_structure import torchvision_weights
 from labkit.exercises.lab_04_2_model_structure.model import RightModel
-from labkit.exercises.lab_04_2_model_structure.torchvision_weights import (
-    renamed,
-    theirs,
-)
 
 # -------------------------------------------------------------- legitimate alternatives
 
@@ -48,7 +45,7 @@ def load_by_copying(model, state_dict):
 
 def load_by_our_names(model, state_dict):
     """From the model's names to torchvision's, with sets to see what is wrong."""
-    wanted = {name: theirs(name) for name in model.state_dict()}
+    wanted = {name: torchvision_weights.theirs(name) for name in model.state_dict()}
     if wrong := set(wanted.values()) ^ set(state_dict):
         raise RuntimeError(f"missing or unknown: {sorted(wrong)}")
     shapes = {name: value.shape for name, value in model.state_dict().items()}
@@ -70,7 +67,7 @@ def load_what_fits(model, state_dict):
     """Unknown and missing names are both skipped."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            value = state_dict.get(theirs(name))
+            value = state_dict.get(torchvision_weights.theirs(name))
             if value is not None:
                 parameter.copy_(value.reshape(parameter.shape))
     return model
@@ -86,7 +83,7 @@ IN_OTHER_WORDS = [
 
 def load_by_position(model, state_dict):
     """The names are checked, but then the order counts."""
-    wanted = {theirs(name) for name in model.state_dict()}
+    wanted = {torchvision_weights.theirs(name) for name in model.state_dict()}
     for wrong in wanted ^ set(state_dict):
         raise KeyError(wrong)
     with torch.no_grad():
@@ -132,8 +129,8 @@ def test_names_and_shapes_are_torchvisions():
     with torch.device("meta"):
         theirs = models.vit_b_16().state_dict()
         ours = RightModel(224, 16, 3, 1000, 768, 12, 12, 3072)
-    assert {theirs(n) for n in ours.state_dict()} == set(theirs)
-    state = renamed(theirs)
+    assert {torchvision_weights.theirs(n) for n in ours.state_dict()} == set(theirs)
+    state = torchvision_weights.renamed(theirs)
     shapes = {name: value.shape for name, value in ours.state_dict().items()}
     assert shapes == {name: value.shape for name, value in state.items()}
 
@@ -142,8 +139,8 @@ def test_names_go_there_and_back():
     with torch.device("meta"):
         ours = RightModel(8, 2, 1, 10, 12, 11, 3, 20).state_dict()
     for name in ours:
-        assert ours(theirs(name)) == name
+        assert torchvision_weights.ours(torchvision_weights.theirs(name)) == name
     assert re.fullmatch(
         r"encoder\.layers\.encoder_layer_10\.mlp\.0\.bias",
-        theirs("blocks.10.fc1.bias"),
+        torchvision_weights.theirs("blocks.10.fc1.bias"),
     )
