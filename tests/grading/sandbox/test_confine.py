@@ -13,7 +13,7 @@ import labkit
 from labkit.grading import cli
 from labkit.grading.sandbox import client, confine, rootfs
 
-from ..conftest import LAB, reachable
+from ..conftest import LAB, SETTINGS, reachable
 
 # Runs the self-test without PyTorch, after `spoil` has taken something away.
 SELFTEST = """
@@ -62,7 +62,7 @@ def attempt(plan, spoil="", prefix=(), **environment):
 
 
 def test_the_sandbox_is_on(sandboxed, plan):
-    assert not sandboxed.unsafe
+    assert not sandboxed.settings.unsafe
     assert attempt(plan) == "shut in\n"
 
 
@@ -164,7 +164,7 @@ def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
     monkeypatch.setattr(client.Warm, "_launch", launch)
     monkeypatch.setattr(client.shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(client.Refused, match="not permitted"):
-        client.Warm().__enter__()
+        client.Warm([], SETTINGS).__enter__()
     assert tried == [[], ["/usr/bin/bwrap"]]
 
 
@@ -173,12 +173,24 @@ def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
 
 def test_a_learners_process_has_no_answers(plan):
     library = Path(plan["root"]).with_name("library")
-    names = {
-        p.relative_to(library / "labkit").as_posix() for p in library.rglob("*.py")
-    }
+    found = library.glob("labkit/**/*.py")
+    names = {path.relative_to(library / "labkit").as_posix() for path in found}
     checks = {name for name in names if name.startswith("checks/")}
     assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
-    assert not {"grading/judge.py", "grading/course.py"} & names
+    stand_in = Path(rootfs.__file__).with_name("checks_stand_in.py").read_text("utf-8")
+    assert (library / "labkit/checks/__init__.py").read_text("utf-8") == stand_in
+    program = "__init__ cgroup confine process protocol selftest".split()
+    assert {name for name in names if name.startswith("grading/")} == {
+        "grading/__init__.py",
+        *(f"grading/sandbox/{name}.py" for name in program),
+    }
+    rest = {name.partition("/")[0] for name in names} - {"checks", "grading"}
+    assert rest == {"__init__.py", "runtime.py", "data.py", "plots.py", "explore"}
+
+
+def test_the_self_test_looks_for_all_of_the_package(plan):
+    package = Path(labkit.__file__).parent
+    assert {str(path) for path in package.iterdir()} <= set(plan["secret"])
 
 
 def test_only_python_and_the_system_are_bound(plan):
