@@ -42,7 +42,9 @@ from labkit.grading.grade import grade  # noqa: E402
 from labkit.grading.gradebook import Writer  # noqa: E402
 from labkit.grading.judge import Judge  # noqa: E402
 from labkit.grading.release import release  # noqa: E402
+from labkit.grading.result import Status  # noqa: E402
 from labkit.grading.sandbox.client import Cell, Warm  # noqa: E402
+from labkit.grading.settings import Settings  # noqa: E402
 from labkit.grading.submission import parse, rebuild  # noqa: E402
 from labkit.grading.workers import PAYS, cores  # noqa: E402
 from labkit.lab import grade_id  # noqa: E402
@@ -164,10 +166,11 @@ def held(process: psutil.Process) -> int:
 
 def compare(ours: Course, stock: Course, lab: str, students: list, rounds: int) -> bool:
     """Print the times of both; whether ours misses its bar."""
-    judge = Judge(ours.master(lab), 1, 60.0)
+    settings = Settings(seed=1, timeout=60.0)
+    judge = Judge(ours.master(lab), settings)
     api = NbGraderAPI(stock.directory, config=stock.config)
     times: dict[str, list[float]] = {"nbgrader": [], "labkit": [], "page": []}
-    warm = Warm(judge.master.own_cells)
+    warm = Warm(judge.master.own_cells, settings)
     start, _ = timed(warm.__enter__)
     own = own_seconds(ours, lab, students[0], judge, warm)
     with Writer(ours, lab) as writer:
@@ -214,13 +217,14 @@ def own_seconds(course, lab, student, judge, warm) -> float:
     _, cells = parse(course.submission(lab, student).data)
     steps = judge.steps(rebuild(judge.master, cells))
     alone = [step for step in steps if isinstance(step, Cell)]
-    return min(timed(warm.run, alone, judge.timeout)[0] for _ in range(3))
+    limit = judge.settings.timeout
+    return min(timed(warm.run, alone, limit)[0] for _ in range(3))
 
 
 def grade_and_record(course, lab, student, judge, warm, writer) -> None:
     submission = course.submission(lab, student)
     result, notebook = grade(submission.data, judge, warm)
-    assert result["status"] == "graded"
+    assert result.status is Status.GRADED
     writer.record(submission, notebook)
 
 

@@ -81,7 +81,9 @@ def _grade_course(args: argparse.Namespace) -> int:
     from labkit.grading import summary
     from labkit.grading.batch import Options, grade_lab
     from labkit.grading.course import Course, CourseError
+    from labkit.grading.result import Status
     from labkit.grading.sandbox import cgroup
+    from labkit.grading.settings import Settings
 
     course = Course(args.path)
     left_out = list(course.left_out(args.lab))
@@ -91,78 +93,70 @@ def _grade_course(args: argparse.Namespace) -> int:
     if not labs:
         who = f"by {args.student!r} " if args.student else ""
         raise CourseError(f"nothing was submitted {who}in {args.path}/submitted.")
-    options = Options(
-        args.student,
-        args.seed,
-        args.timeout,
-        args.force,
-        args.workers,
-        args.scheduler,
-        args.unsafe,
-        "" if args.scheduler else cgroup.claim(),
+    settings = Settings(
+        course.seed() if args.seed is None else args.seed,
+        args.timeout or course.timeout,
         args.device,
+        args.unsafe,
+        (course.root,),
+        "" if args.scheduler else cgroup.claim(),
     )
+    options = Options(args.student, args.force, args.workers, args.scheduler)
     say = (lambda _: None) if args.json else print
-    say(summary.opening(options.terms))
+    say(summary.opening(settings.terms))
     graded = {}
     with course.lock():
         for lab in labs:
-            graded[lab] = grade_lab(course, lab, options, say)
+            graded[lab] = grade_lab(course, lab, settings, options, say)
             say(summary.table(graded[lab]))
     if args.json:
-        said = summary.as_json(graded, options.terms)
+        said = summary.as_json(graded, settings.terms)
         print(json.dumps(said, indent=1, ensure_ascii=False))
-    refused = any(r["status"] != "graded" for r in chain(*graded.values()))
+    refused = any(r.status is not Status.GRADED for r in chain(*graded.values()))
     return int(refused or bool(left_out))
 
 
 def _grade_file(args: argparse.Namespace) -> int:
     from labkit.grading import summary
-    from labkit.grading.grade import grade, refuse
-    from labkit.grading.judge import Judge
+    from labkit.grading.batch import grade_file
+    from labkit.grading.course import lone_submission
+    from labkit.grading.result import Status
     from labkit.grading.sandbox import cgroup
-    from labkit.grading.sandbox.client import Warm
-    from labkit.grading.submission import Unreadable, read_bytes
+    from labkit.grading.settings import Settings
+    from labkit.grading.workers import Setup
 
-    master = _master_for(args.path, args.lab)
-    seed = secrets.randbits(31) if args.seed is None else args.seed
-    judge = Judge(master, seed, args.timeout or 30.0)
-    try:
-        data = read_bytes(args.path.absolute(), args.path.absolute().parent)
-        group = cgroup.claim()
-        with Warm(
-            master.own_cells,
-            judge.timeout,
-            args.unsafe,
-            group=group,
-            device=args.device,
-        ) as warm:
-            result, _ = grade(data, judge, warm)
-    except Unreadable as reason:
-        result, _ = refuse(str(reason), judge)
+    submission = lone_submission(args.path)
+    settings = Settings(
+        secrets.randbits(31) if args.seed is None else args.seed,
+        args.timeout or Settings.timeout,
+        args.device,
+        args.unsafe,
+        group=cgroup.claim(),
+    )
+    result = grade_file(submission, Setup(_master_for(submission, args.lab), settings))
     if args.json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
+        print(json.dumps(result.to_json(), indent=1, ensure_ascii=False))
     else:
         print(summary.single(result))
-    return int(result["status"] != "graded")
+    return int(result.status is not Status.GRADED)
 
 
-def _master_for(path: Path, wanted: str | None):
+def _master_for(submission, wanted: str | None):
     """The master of the lab that a notebook is of: as asked for, as the notebook says,
     or as the file's name says."""
-    from labkit.grading.submission import Unreadable, parse, read_bytes
+    from labkit.grading.submission import Unreadable, parse
     from labkit.lab import Master, select_one
 
     solutions = {p.stem: p for p in sorted(paths.root().glob("solutions/*.ipynb"))}
     if wanted is not None:
         return Master.from_solution(solutions[select_one(solutions, wanted)])
     try:
-        metadata, _ = parse(read_bytes(path.absolute(), path.absolute().parent))
+        metadata, _ = parse(submission.data)
     except Unreadable:
         metadata = {}  # said when it is graded
-    mark = metadata.get("labkit")
+    mark, stem = metadata.get("labkit"), Path(submission.file).stem
     said = mark.get("lab") if isinstance(mark, dict) else None
     for name, solution in solutions.items():
-        if said == name or (not said and path.stem.startswith(name)):
+        if said == name or (not said and stem.startswith(name)):
             return Master.from_solution(solution)
     raise Problem(f"which lab is it? Say --lab with one of: {', '.join(solutions)}")

@@ -14,62 +14,47 @@ from dataclasses import dataclass
 
 from labkit.grading import feedback
 from labkit.grading.course import Course, CourseError, Submission
-from labkit.grading.grade import engine
 from labkit.grading.gradebook import Writer
+from labkit.grading.result import FORMAT, Result
+from labkit.grading.settings import Settings
 from labkit.grading.summary import counted
+from labkit.grading.version import grader_version
 from labkit.grading.workers import PAYS, Setup, cores, graded
 from labkit.paths import write
-
-FORMAT = 2  # of a result file
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was told.
+    """Which submissions the command is to grade, and on what.
 
     student    only this one
-    seed       of the private cases; by default the course's own
-    timeout    seconds for a cell; by default as configured
     force      grade again what has not changed
     workers    processes; by default all cores, if there is work enough for them
     scheduler  of a Dask cluster whose workers grade instead
-    unsafe     run learners' code without a sandbox
-    group      a control group to limit submissions in, from sandbox.cgroup.claim
-    device     "cpu" or "cuda", where learners' code computes
     """
 
     student: str | None = None
-    seed: int | None = None
-    timeout: float | None = None
     force: bool = False
     workers: int | None = None
     scheduler: str | None = None
-    unsafe: bool = False
-    group: str = ""
-    device: str = "cpu"
-
-    @property
-    def terms(self) -> dict:
-        """Under what terms learners' code runs, as plain JSON."""
-        terms = {"sandbox": not self.unsafe, "control_groups": bool(self.group)}
-        return terms | {"device": self.device}
 
 
 def grade_lab(
     course: Course,
     lab: str,
+    settings: Settings,
     options: Options = Options(),  # noqa: B008, it is frozen
     say: Callable[[str], None] = print,
-) -> list[dict]:
+) -> list[Result]:
     """Grade a lab's submissions; return all their results, old and new, without the
     feedback, which is in the files."""
-    setup = _setup(course, lab, options)
+    setup = Setup(course.master(lab), settings)
     students = course.students(lab, options.student)
     with Writer(course, lab) as writer:
         if not writer.released():
             raise CourseError(f"the gradebook has no {lab}; run labkit release first.")
         done = [] if options.force else _done(course, setup, writer, students)
-        results = {name: _brief(result) for name, result in done}
+        results = {name: result.brief() for name, result in done}
         if results:
             say(f"{lab}: {len(results)} graded before and unchanged.")
         if todo := [name for name in students if name not in results]:
@@ -81,28 +66,16 @@ def grade_lab(
     return [results[name] for name in students]
 
 
-def _setup(course: Course, lab: str, options: Options) -> Setup:
-    return Setup(
-        course.master(lab),
-        course.seed() if options.seed is None else options.seed,
-        options.timeout or course.timeout,
-        options.unsafe,
-        hide=(course.root,),
-        group=options.group,
-        device=options.device,
-    )
-
-
 def _done(
     course: Course, setup: Setup, writer: Writer, students: list[str]
-) -> Iterator[tuple[str, dict]]:
+) -> Iterator[tuple[str, Result]]:
     """The results, by student, that still hold and have reached the gradebook."""
     lab, recorded = setup.master.lab, writer.recorded()
     for name in students:
         old = _stored(course, lab, name)
         mark = fingerprint(course.submission(lab, name), setup)
         written = course.path("autograded", name, lab).exists() and name in recorded
-        if written and old.get("fingerprint") == mark:
+        if written and old and old.fingerprint == mark:
             yield name, old
 
 
@@ -111,54 +84,51 @@ def how_many(options: Options, tasks: int) -> int:
     return options.workers or (cores() if tasks >= PAYS else 1)
 
 
-def _grade_all(course, setup, writer, todo, options) -> dict[str, dict]:
+def _grade_all(
+    course: Course, setup: Setup, writer: Writer, todo: list[str], options: Options
+) -> dict[str, Result]:
     lab, results, progress = setup.master.lab, {}, Progress(len(todo))
     submissions = (course.submission(lab, student) for student in todo)
     workers = how_many(options, len(todo))
     for submission, result, notebook in graded(
         setup, submissions, workers, options.scheduler
     ):
-        result = {
-            "format": FORMAT,
-            "student": submission.student,
-            "file": submission.file,
-            **result,
-            "notes": [*submission.notes, *result["notes"]],
-            "device": setup.device,
-            "fingerprint": fingerprint(submission, setup),
-        }
+        result.student, result.file = submission.student, submission.file
+        result.notes = [*submission.notes, *result.notes]
+        result.fingerprint = fingerprint(submission, setup)
         writer.record(submission, notebook)
-        text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n"
         write(course.result(lab, submission.student), text)
-        results[submission.student] = _brief(result)
-        progress.step(bool(result["notes"]))
+        results[submission.student] = result.brief()
+        progress.step(bool(result.notes))
     return results
 
 
-def _brief(result: dict) -> dict:
-    """A result without its long texts: a thousand of them fit in memory."""
-    kept = "number title points score outcome misconception flags".split()
-    exercises = [{name: e[name] for name in kept} for e in result["exercises"]]
-    return result | {"exercises": exercises}
+def grade_file(submission: Submission, setup: Setup) -> Result:
+    """Grade one notebook that lies outside a course."""
+    ((_, result, _),) = graded(setup, [submission])
+    return result
 
 
 def fingerprint(submission: Submission, setup: Setup) -> str:
     """What a result depends on: as long as this is the same, the result holds."""
     handed_in = (submission.file, submission.timestamp, submission.reason)
     handed_in += (submission.secret, *submission.notes)
-    lab = (setup.master.digest, setup.seed, setup.timeout, setup.device)
-    digest = hashlib.sha256(json.dumps([*handed_in, *lab, engine()]).encode())
+    master, settings = setup.master, setup.settings
+    asked = (master.digest, settings.seed, settings.timeout, settings.device)
+    grader = grader_version(master.lab)
+    digest = hashlib.sha256(json.dumps([*handed_in, *asked, grader]).encode())
     digest.update(submission.data)
     return digest.hexdigest()
 
 
-def _stored(course: Course, lab: str, student: str) -> dict:
-    """The result of an earlier run, {} if there is none that can be read."""
+def _stored(course: Course, lab: str, student: str) -> Result | None:
+    """The result of an earlier run, None if there is none that can be used."""
     try:
-        result = json.loads(course.result(lab, student).read_text("utf-8"))
-        return result if result.get("format") == FORMAT else {}
-    except (OSError, ValueError, AttributeError):
-        return {}
+        result = Result.read(course.result(lab, student))
+    except (OSError, ValueError):
+        return None
+    return result if result.format == FORMAT else None
 
 
 class Progress:

@@ -53,6 +53,15 @@ class Submission:
     secret: str = ""
 
 
+def lone_submission(path: Path) -> Submission:
+    """A notebook that lies outside a course; never raises for what is wrong with it."""
+    path = path.absolute()
+    try:
+        return Submission("", path.name, read_bytes(path, path.parent), "")
+    except Unreadable as problem:
+        return Submission("", path.name, b"", "", reason=str(problem))
+
+
 class Course:
     """An existing course directory. Raises CourseError if it is none."""
 

@@ -3,28 +3,25 @@
 Pure but for the learner's process, so it can run wherever a worker is.
 """
 
-import hashlib
 import time
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 
 import nbformat
 
-import labkit
 from labkit.grading.judge import LOST, Judge
-from labkit.grading.sandbox.client import Outcome, Warm
+from labkit.grading.result import ExerciseResult, Outcome, Result, Status
+from labkit.grading.sandbox.client import StepResult, Warm
 from labkit.grading.submission import Rebuilt, Unreadable, parse, rebuild
+from labkit.grading.version import grader_version
 from labkit.lab import grade_id
 
 
-def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.NotebookNode]:
+def grade(
+    data: bytes, judge: Judge, warm: Warm
+) -> tuple[Result, nbformat.NotebookNode]:
     """Grade the bytes of a submitted notebook.
 
-    Returns the result as plain JSON, and the rebuilt notebook with the outputs of its
-    cells and the verdicts at its checks. The result's status is "graded", "incomplete"
-    (an exercise could not be judged) or "unreadable": no points, and the reason why.
-    Nothing that a submission holds makes this raise.
+    Returns the result, and the rebuilt notebook with the outputs of its cells and the
+    verdicts at its checks. Nothing that a submission holds makes this raise.
     """
     start = time.perf_counter()
     try:
@@ -33,110 +30,92 @@ def grade(data: bytes, judge: Judge, warm: Warm) -> tuple[dict, nbformat.Noteboo
     except Unreadable as reason:
         return refuse(str(reason), judge)
     steps = judge.steps(rebuilt)
-    done = warm.run(steps, judge.timeout)
-    by_index = {s.index: outcome for s, outcome in zip(steps, done, strict=True)}
+    done = warm.run(steps, judge.settings.timeout)
+    by_index = {s.index: became for s, became in zip(steps, done, strict=True)}
     by_label = {
         cell.metadata.get("nbgrader", {}).get("grade_id"): by_index[index]
         for index, cell in enumerate(rebuilt.notebook.cells)
         if index in by_index
     }
-    results = judge.verdicts(rebuilt, by_label)
-    notes = [*rebuilt.notes, *_notes(results)]
+    exercises, notes = judge.verdicts(rebuilt, by_label)
+    notes = [*rebuilt.notes, *notes]
     digest = metadata.get("labkit", {})
     digest = digest.get("digest") if isinstance(digest, dict) else None
     if isinstance(digest, str) and digest != judge.master.digest:
         notes.append("Written in another version of this lab.")
-    unjudged = any(r["outcome"] == "unjudged" for r in results)
-    result = _result(judge, results, notes, "incomplete" if unjudged else "graded")
-    result["seconds"] = round(time.perf_counter() - start, 3)
-    return result, annotate(rebuilt, by_index, results, judge)
+    unjudged = any(e.outcome is Outcome.UNJUDGED for e in exercises)
+    status = Status.INCOMPLETE if unjudged else Status.GRADED
+    result = _result(judge, exercises, notes, status)
+    result.seconds = round(time.perf_counter() - start, 3)
+    return result, annotate(rebuilt, by_index, exercises, judge)
 
 
-def refuse(reason: str, judge: Judge) -> tuple[dict, nbformat.NotebookNode]:
+def refuse(
+    reason: str, judge: Judge, status: Status = Status.UNREADABLE
+) -> tuple[Result, nbformat.NotebookNode]:
     """The result of a submission that cannot be graded: no points, and the reason."""
     rebuilt = Rebuilt(nbformat.from_dict(judge.master.notebook))
-    results = [
-        {
-            "number": q.number,
-            "title": q.title,
-            "points": q.points,
-            "score": 0.0,
-            "outcome": "unreadable",
-            "misconception": None,
-            "verdicts": [],
-            "flags": [],
-            "feedback": f"✗ {q.number}: {reason}",
-        }
+    exercises = [
+        ExerciseResult(
+            q.number, q.title, q.points, Outcome.UNREADABLE, f"✗ {q.number}: {reason}"
+        )
         for q in judge.master.questions
     ]
-    result = _result(judge, results, [reason], "unreadable")
-    return result, annotate(rebuilt, {}, results, judge)
+    result = _result(judge, exercises, [reason], status)
+    return result, annotate(rebuilt, {}, exercises, judge)
 
 
-def _result(judge: Judge, results: list[dict], notes: list[str], status: str) -> dict:
-    return {
-        "lab": judge.master.lab,
-        "status": status,
-        "score": sum(r["score"] for r in results),
-        "max_score": judge.master.max_score,
-        "exercises": results,
-        "notes": notes,
-        "master": judge.master.digest,
-        "labkit": engine(),
-        "seed": judge.seed,
-    }
-
-
-def _notes(results: list[dict]):
-    """What an instructor may want to look at in the results."""
-    for result in results:
-        if note := result.pop("note", ""):
-            yield f"{result['number']}: {note}"
-        if names := result["flags"]:
-            yield f"{result['number']}: the answer uses {', '.join(names)}; see why."
-        if result["outcome"] in LOST:
-            yield f"{result['number']}: {result['feedback'].partition(': ')[2]}"
+def _result(
+    judge: Judge, exercises: list[ExerciseResult], notes: list[str], status: Status
+) -> Result:
+    master, settings = judge.master, judge.settings
+    return Result(
+        lab=master.lab,
+        status=status,
+        exercises=exercises,
+        notes=notes,
+        master=master.digest,
+        labkit=grader_version(master.lab),
+        seed=settings.seed,
+        device=settings.device,
+    )
 
 
 def annotate(
-    rebuilt: Rebuilt, outcomes: dict[int, Outcome], results: list[dict], judge: Judge
+    rebuilt: Rebuilt,
+    became: dict[int, StepResult],
+    exercises: list[ExerciseResult],
+    judge: Judge,
 ) -> nbformat.NotebookNode:
     """Store outputs and verdicts in the rebuilt notebook, as nbgrader scores them:
-    an error output gives no points, anything printed gives all."""
+    an error output gives no points, anything printed gives all.
+
+    became   what came of the cells that were run, by index
+    """
     checks = [question.check for question in judge.master.questions]
-    verdicts = dict(zip(checks, results, strict=True))
+    verdicts = dict(zip(checks, exercises, strict=True))
     for index, cell in enumerate(rebuilt.notebook.cells):
         if cell.cell_type != "code":
             continue
-        outcome = outcomes.get(index, Outcome())
+        step = became.get(index, StepResult())
         if name := grade_id(cell, "grade"):
             cell.outputs = [_verdict_output(verdicts[name])]
         else:
-            cell.outputs = [nbformat.from_dict(o) for o in outcome.outputs]
-            if outcome.lost:
-                text = LOST[outcome.lost].format(timeout=judge.timeout)
+            cell.outputs = [nbformat.from_dict(o) for o in step.outputs]
+            if step.lost:
+                text = LOST[step.lost].format(timeout=judge.settings.timeout)
                 cell.outputs.append(_error("NotFinished", text))
     return rebuilt.notebook
 
 
-def _verdict_output(result: dict) -> nbformat.NotebookNode:
-    if result["outcome"] == "right":
-        text = result["feedback"] + "\n"
+def _verdict_output(exercise: ExerciseResult) -> nbformat.NotebookNode:
+    if exercise.right:
+        text = exercise.feedback + "\n"
         return nbformat.v4.new_output("stream", name="stdout", text=text)
-    return _error("CheckFailed", result["feedback"])
+    return _error("CheckFailed", exercise.feedback)
 
 
 def _error(name: str, text: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_output(
         "error", ename=name, evalue=text, traceback=text.split("\n")
     )
-
-
-@cache
-def engine() -> str:
-    """The version that graded: labkit's, with a digest of what checks."""
-    digest = hashlib.sha256()
-    for folder in ("checks", "exercises"):
-        for path in sorted((Path(labkit.__file__).parent / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return f"{version('labkit')}+{digest.hexdigest()[:12]}"

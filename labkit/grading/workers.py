@@ -23,21 +23,22 @@ from concurrent.futures import (
 )
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import nbformat
 
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.grade import grade, refuse
 from labkit.grading.judge import Judge
+from labkit.grading.result import Result, Status
 from labkit.grading.sandbox.client import Warm
+from labkit.grading.settings import Settings
 from labkit.lab import Master
 
 PAYS = 20  # submissions from which several processes earn their start
 ATTEMPTS = 3  # at a submission during which workers get lost
 LOST = "The grader's own process ended {} times while it was grading this."
 
-Graded = tuple[Submission, dict, nbformat.NotebookNode]
+Graded = tuple[Submission, Result, nbformat.NotebookNode]
 
 
 @dataclass(frozen=True)
@@ -45,24 +46,17 @@ class Setup:
     """What a worker has to know to grade a lab; travels to other machines."""
 
     master: Master
-    seed: int
-    timeout: float
-    unsafe: bool = False
-    hide: tuple[Path, ...] = ()
-    group: str = ""
-    device: str = "cpu"
+    settings: Settings
 
     def judge(self) -> Judge:
-        return Judge(self.master, self.seed, self.timeout)
+        return Judge(self.master, self.settings)
 
     def warm(self) -> Warm:
-        how = (self.timeout, self.unsafe, self.hide, self.group, self.device)
-        return Warm(self.master.own_cells, *how)
+        return Warm(self.master.own_cells, self.settings)
 
     @property
     def key(self) -> tuple:
-        lab = self.master.lab, self.master.digest
-        return *lab, self.seed, self.timeout, self.unsafe, self.device
+        return self.master.lab, self.master.digest, self.settings
 
 
 def cores() -> int:
@@ -91,8 +85,7 @@ def graded(
         judge = setup.judge()
         with setup.warm() as warm:
             for one in submissions:
-                result, notebook = _grade(one.data, one.reason, judge, warm)
-                yield one, result, notebook
+                yield one, *_grade(one, judge, warm)
         return
     with ExitStack() as stack:
         if scheduler:
@@ -102,8 +95,12 @@ def graded(
         yield from _Line(setup, start, at_once).graded(submissions)
 
 
-def _grade(data: bytes, reason: str, judge: Judge, warm: Warm):
-    return refuse(reason, judge) if reason else grade(data, judge, warm)
+def _grade(
+    one: Submission, judge: Judge, warm: Warm
+) -> tuple[Result, nbformat.NotebookNode]:
+    if one.reason:
+        return refuse(one.reason, judge)
+    return grade(one.data, judge, warm)
 
 
 # ---------------------------------------------------------------------- the main side
@@ -137,9 +134,9 @@ class _Line:
                 return
 
     def _hand_out(self, submission: Submission, tries: int) -> None:
-        work_on = (self.setup, submission.data, submission.reason)
         try:
-            self.at_work[self.executor.submit(work, *work_on)] = submission, tries
+            task = self.executor.submit(work, self.setup, submission)
+            self.at_work[task] = submission, tries
         except BrokenExecutor:
             self.again.append((submission, tries))
             self.broken = True
@@ -148,15 +145,16 @@ class _Line:
         for task in wait(self.at_work, return_when=FIRST_COMPLETED).done:
             submission, tries = self.at_work.pop(task)
             if not _is_lost(task):
-                result, notebook = task.result()
-                yield submission, result, nbformat.from_dict(json.loads(notebook))
+                result, notebook = map(json.loads, task.result())
+                notebook = nbformat.from_dict(notebook)
+                yield submission, Result.from_json(result), notebook
                 continue
             self.broken |= isinstance(task.exception(), BrokenExecutor)
             if tries < ATTEMPTS:
                 self.again.append((submission, tries))
             else:
-                result, notebook = refuse(LOST.format(tries), self.setup.judge())
-                yield submission, result | {"status": "incomplete"}, notebook
+                why, judge = LOST.format(tries), self.setup.judge()
+                yield submission, *refuse(why, judge, Status.INCOMPLETE)
 
 
 def _is_lost(task: Future) -> bool:
@@ -215,24 +213,25 @@ def _cluster(address: str, stack: ExitStack) -> tuple[Callable[[], Executor], in
 
 # -------------------------------------------------------------------- a worker's side
 
-_benches: dict[int, tuple[tuple, Judge, Warm]] = {}  # by thread
+_ready: dict[int, tuple[tuple, Judge, Warm]] = {}  # by thread
 
 
-def work(setup: Setup, data: bytes, reason: str) -> tuple[dict, str]:
-    """Grade one submission in a worker. The judge and the warm process stay for the
-    next; learners' code runs in neither this process nor any that returns pickles."""
+def work(setup: Setup, submission: Submission) -> tuple[str, str]:
+    """Grade one submission in a worker: its result and its notebook as JSON. The judge
+    and the warm process stay for the next; learners' code runs in neither this process
+    nor any that returns pickles."""
     import threading
 
     import torch
 
     torch.set_num_threads(1)
     thread = threading.get_ident()
-    if thread not in _benches or _benches[thread][0] != setup.key:
-        if thread in _benches:
-            _benches.pop(thread)[2].__exit__()
+    if thread not in _ready or _ready[thread][0] != setup.key:
+        if thread in _ready:
+            _ready.pop(thread)[2].__exit__()
         judge, warm = setup.judge(), setup.warm().__enter__()
-        _benches[thread] = setup.key, judge, warm
+        _ready[thread] = setup.key, judge, warm
         atexit.register(warm.__exit__)
-    _, judge, warm = _benches[thread]
-    result, notebook = _grade(data, reason, judge, warm)
-    return result, json.dumps(notebook)
+    _, judge, warm = _ready[thread]
+    result, notebook = _grade(submission, judge, warm)
+    return json.dumps(result.to_json()), json.dumps(notebook)

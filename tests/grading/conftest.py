@@ -20,11 +20,13 @@ from labkit import commands, paths
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Refused, Warm
+from labkit.grading.settings import Settings
 from labkit.lab import Master, grade_id
 
 LAB = "lab_01_layer_normalization"
 SEED = 20_260
 TIMEOUT = 5.0  # seconds: honest cells take milliseconds, even on a busy machine
+SETTINGS = Settings(SEED, TIMEOUT)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,7 @@ def master():
 
 @pytest.fixture(scope="session")
 def judge(master):
-    return Judge(master, SEED, TIMEOUT)
+    return Judge(master, SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,7 @@ def sandboxed(master):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET_TOKEN", "s3cret")
         try:
-            process = Warm(master.own_cells, TIMEOUT).__enter__()
+            process = Warm(master.own_cells, SETTINGS).__enter__()
         except Refused as reason:
             if os.environ.get("CI"):
                 pytest.fail(f"the sandbox is off: {reason}")
@@ -91,8 +93,7 @@ def sharing(warm):
     """Let all runs share one warm process, whose start takes seconds."""
     shared = contextlib.nullcontext(warm)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("labkit.grading.workers.Warm", lambda *_, **__: shared)
-        patch.setattr("labkit.grading.sandbox.client.Warm", lambda *_, **__: shared)
+        patch.setattr("labkit.grading.workers.Warm", lambda *_: shared)
         yield
 
 
@@ -136,6 +137,7 @@ def mark(judge, warm):
         if not isinstance(submitted, bytes):
             submitted = json.dumps(submitted).encode()
         result, notebook = grade(submitted, judge, warm)
+        result = result.to_json()
         by_number = {e["number"]: e for e in result["exercises"]}
         return SimpleNamespace(**result, by_number=by_number, notebook=notebook)
 

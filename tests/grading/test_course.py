@@ -262,7 +262,7 @@ def test_five_submissions_end_to_end(course, hand_in, master, all_but, capsys):
     assert {s: result(course, s)["score"] for s in expected} == expected
     exercise = next(e for e in result(course, "cem")["exercises"] if not e["score"])
     assert exercise["number"] == "1.4"
-    assert exercise["misconception"] == mistake.__name__
+    assert exercise["mistake"] == mistake.__name__
 
     # The learner reads what is wrong, beside the exercise; nobody reads the seed.
     words = " ".join(page(course, "cem").split())

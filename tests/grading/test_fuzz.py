@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labkit.grading.grade import grade
-from labkit.grading.sandbox.client import Cell, Outcome
+from labkit.grading.result import Status
+from labkit.grading.sandbox.client import Cell, StepResult
 
 VALUES = st.recursive(
     st.none()
@@ -42,17 +43,17 @@ class NoProcess:
 
     def run(self, steps, timeout):
         assert all(isinstance(s.source, str) for s in steps if isinstance(s, Cell))
-        return [Outcome(lost="skipped") for _ in steps]
+        return [StepResult(lost="skipped") for _ in steps]
 
 
 def survives(data, judge):
     result, notebook = grade(data, judge, NoProcess())
-    assert result["score"] == 0
-    if result["status"] == "unreadable":
-        (reason,) = result["notes"]
+    assert result.score == 0
+    if result.status is Status.UNREADABLE:
+        (reason,) = result.notes
         assert "\n" not in reason and reason.endswith(".") and len(reason) < 300
     nbformat.validate(notebook)
-    json.dumps(result).encode()
+    json.dumps(result.to_json()).encode()
     nbformat.writes(notebook).encode()
 
 
@@ -106,5 +107,5 @@ def test_what_takes_long_to_parse_is_passed_over(judge, hand_in):
     notebook.cells += [slow] * 1000
     start = time.monotonic()
     result, _ = grade(json.dumps(notebook).encode(), judge, NoProcess())
-    assert result["status"] == "graded"
+    assert result.status is Status.GRADED
     assert time.monotonic() - start < 120  # seconds; hours, without the limit

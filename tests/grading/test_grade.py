@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from labkit.checks import compare, plain, probes
 from labkit.exercises import exercises
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
-from labkit.grading.sandbox.client import Outcome, Warm
+from labkit.grading.result import Outcome, Status
+from labkit.grading.sandbox.client import StepResult, Warm
+from labkit.grading.settings import Settings
 from labkit.lab import Master
 
 from .conftest import SEED, TIMEOUT, planted
@@ -44,12 +47,13 @@ def test_every_lab_is_graded_in_a_sandbox_of_its_own(name, sandboxed):
     """What a lab's own cells import or cache must not get in the sandbox's way."""
     solution = paths.root() / "solutions" / f"{name}.ipynb"
     master = Master.from_solution(solution)
-    judge = Judge(master, SEED, 60.0)
-    with Warm(master.own_cells) as warm:
+    settings = Settings(SEED, 60.0)
+    judge = Judge(master, settings)
+    with Warm(master.own_cells, settings) as warm:
         right, _ = grade(solution.read_bytes(), judge, warm)
         blank, _ = grade(json.dumps(master.notebook).encode(), judge, warm)
-    assert right["score"] == right["max_score"] == master.max_score > 0
-    assert (blank["status"], blank["score"]) == ("graded", 0)
+    assert right.score == right.max_score == master.max_score > 0
+    assert (blank.status, blank.score) == (Status.GRADED, 0)
 
 
 @pytest.mark.parametrize("column", range(max(len(e.mistakes) for e in EXERCISES)))
@@ -64,7 +68,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
     for exercise in result.exercises:
         mistake = mistakes.get(exercise["number"])
         if mistake:
-            assert exercise["misconception"] == mistake.__name__
+            assert exercise["mistake"] == mistake.__name__
             assert exercise["outcome"] == "wrong" and exercise["score"] == 0
             feedback = " ".join(exercise["feedback"].split())
             assert " ".join(mistake.__doc__.split()) in feedback
@@ -187,11 +191,11 @@ def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
 
     _, cells = parse(json.dumps(hand_in()).encode())
     question = master.questions[0]
-    outcomes = {name: Outcome() for name in question.answers}
-    outcomes[question.check] = Outcome(records=records)
-    verdict = judge.verdict(question, rebuild(master, cells), outcomes)
-    assert verdict["score"] == 0
-    assert verdict["outcome"] == "unjudged" and "Not judged" in verdict["note"]
+    became = {name: StepResult() for name in question.answers}
+    became[question.check] = StepResult(records=records)
+    result, note = judge.verdict(question, rebuild(master, cells), became)
+    assert result.score == 0
+    assert result.outcome is Outcome.UNJUDGED and "Not judged" in note
 
 
 @pytest.mark.parametrize("limited", [True, False])
@@ -261,6 +265,6 @@ def test_unreadable_gets_no_points_and_the_reason(mark, master):
 
 
 def test_another_seed_asks_other_questions(master, judge):
-    other = Judge(master, judge.seed + 1, judge.timeout)
+    other = Judge(master, replace(judge.settings, seed=SEED + 1))
     for number in other.requests:
         assert other.requests[number] != judge.requests[number]

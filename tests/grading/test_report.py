@@ -69,7 +69,7 @@ def test_page_and_table(graded, capsys):
     rows = list(csv.DictReader(io.StringIO((graded / "report.csv").read_text())))
     assert len(rows) == 5 * 7 + 7
     assert {row["student"] for row in rows} >= {"ada", "'=dee"}
-    wrong = [row for row in rows if row["misconception"]]
+    wrong = [row for row in rows if row["mistake"]]
     assert {row["exercise"] for row in wrong} == {"1.2", "1.3"}  # it calls the other
     assert sum(float(row["score"]) for row in rows if row["student"] == "ada") == 13
 

@@ -13,7 +13,7 @@ from labkit import commands
 from labkit.grading.course import CourseError, Submission
 from labkit.grading.workers import Setup, graded
 
-from .conftest import LAB, SEED, TIMEOUT
+from .conftest import LAB, SETTINGS
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 SLOW = "import time\ntime.sleep(0.5)"  # in the bonus exercise, which gives no points
@@ -21,7 +21,7 @@ SLOW = "import time\ntime.sleep(0.5)"  # in the bonus exercise, which gives no p
 
 @pytest.fixture
 def setup(master):
-    return Setup(master, SEED, TIMEOUT)
+    return Setup(master, SETTINGS)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def submissions(hand_in):
 
 
 def scores(results):
-    return {one.student: result["score"] for one, result, _ in results}
+    return {one.student: result.score for one, result, _ in results}
 
 
 def expected(all_but):
@@ -64,7 +64,7 @@ def test_two_processes_of_which_one_is_killed(setup, submissions, all_but):
     results = list(graded(setup, submissions, workers=2))
     assert scores(results) == expected(all_but)
     assert len(results) == len(submissions)
-    assert {r["status"] for _, r, _ in results} == {"graded", "unreadable"}
+    assert {r.status for _, r, _ in results} == {"graded", "unreadable"}
 
 
 def test_a_cluster_of_which_one_worker_is_killed(

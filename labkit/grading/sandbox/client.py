@@ -19,6 +19,7 @@ from pathlib import Path
 from labkit.checks import plain
 from labkit.grading.sandbox import confine, protocol, rootfs
 from labkit.grading.sandbox.confine import Refused
+from labkit.grading.settings import Settings
 
 START_LIMIT = 120.0  # seconds until the warm process is ready
 REPLAYS = 10  # a notebook may take this many times the limit of a cell, and no longer
@@ -42,7 +43,7 @@ class Check:
 
 
 @dataclass
-class Outcome:
+class StepResult:
     """What became of a step.
 
     lost      "" or why there is no answer: "time" (over the limit), "died" (the process
@@ -67,42 +68,29 @@ class Outcome:
 
 
 class Lost(Exception):
-    """A child gave no usable answer; str() is the reason as in Outcome.lost."""
+    """A child gave no usable answer; str() is the reason as in StepResult.lost."""
 
 
 class Warm:
     """A process with PyTorch imported that forks a child for each submission.
 
-    with Warm(master.own_cells) as warm:
-        outcomes = warm.run(steps, timeout=30)
+    with Warm(master.own_cells, settings) as warm:
+        done = warm.run(steps, timeout=30)
 
-    cells    the lab's own, run once beforehand, for what they import
-    timeout  seconds for a cell, the longest that run() will be given
-    unsafe   do without the sandbox
-    hide     folders that no learner's process may see even where Python lies there
-    group    a control group to limit submissions in, from sandbox.cgroup.claim
-    device   where learners' code runs; "cuda" needs unsafe
+    cells     the lab's own, run once beforehand, for what they import
+    settings  their time limit is the longest that run() will be given
 
-    Raises confine.Refused where there can be no sandbox, unless `unsafe`.
+    Raises confine.Refused where there can be no sandbox, unless they are unsafe.
     """
 
-    def __init__(
-        self,
-        cells: Sequence[str] = (),
-        timeout: float = 60.0,
-        unsafe: bool = False,
-        hide: tuple[Path, ...] = (),
-        group: str = "",
-        device: str = "cpu",
-    ):
-        self.cells, self.timeout, self.unsafe = list(cells), timeout, unsafe
-        self.hide, self.group, self.device = hide, group, device
+    def __init__(self, cells: Sequence[str], settings: Settings):
+        self.cells, self.settings = list(cells), settings
         self.prefix: list[str] = []  # a command that starts the process
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Warm":
         why_not = confine.supported()
-        if why_not and not self.unsafe:
+        if why_not and not self.settings.unsafe:
             raise Refused(why_not)
         self.home = tempfile.mkdtemp(prefix="labkit-grade-")
         try:
@@ -117,31 +105,31 @@ class Warm:
         self._stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def run(self, steps: list[Cell | Check], timeout: float) -> list[Outcome]:
-        """Run the steps in order in a fresh child; one outcome for each.
+    def run(self, steps: list[Cell | Check], timeout: float) -> list[StepResult]:
+        """Run the steps in order in a fresh child; one result for each.
 
         A step that takes more than `timeout` seconds, or that ends the process, is
         lost: a new child replays the cells before it and goes on with the next step.
         """
-        outcomes, finished, child = [], [], None
+        results, finished, child = [], [], None
         latest = time.monotonic() + REPLAYS * timeout
         try:
             for step in steps:
                 if time.monotonic() > latest:
-                    outcomes.append(Outcome(lost="skipped"))
+                    results.append(StepResult(lost="skipped"))
                     continue
                 child = child or self._start(finished, timeout)
                 try:
-                    outcomes.append(child.do(step, timeout))
+                    results.append(child.do(step, timeout))
                     if isinstance(step, Cell):
                         finished.append(step)
                 except Lost as reason:
-                    outcomes.append(Outcome(lost=str(reason)))
+                    results.append(StepResult(lost=str(reason)))
                     child = child.end()
         finally:
             if child:
                 child.end()
-        return outcomes
+        return results
 
     def _start(self, replay: list[Cell], timeout: float) -> "Child":
         """A child in which the cells of `replay` have run; one that fails now is
@@ -220,10 +208,11 @@ class Warm:
         )
         theirs.close()
         plan = None
-        if not self.unsafe:
-            seconds = 2 * REPLAYS * self.timeout
-            plan = rootfs.plan(Path(self.home), seconds, self.hide, self.group)
-        order = {"cells": self.cells, "plan": plan, "device": self.device}
+        if not self.settings.unsafe:
+            seconds = 2 * REPLAYS * self.settings.timeout
+            held = self.settings.hide, self.settings.group
+            plan = rootfs.plan(Path(self.home), seconds, *held)
+        order = {"cells": self.cells, "plan": plan, "device": self.settings.device}
         try:
             protocol.send(self.control, order)
             said = self._answer()
@@ -236,7 +225,7 @@ class Warm:
     def _environment(self) -> dict[str, str]:
         """A small environment: one thread, no display, nothing of the instructor's."""
         gpu = {"CUDA_VISIBLE_DEVICES": ""}
-        if self.device == "cuda":
+        if self.settings.device == "cuda":
             # So that asking for a GPU does not start CUDA, which no fork survives.
             gpu = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
             names = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
@@ -272,7 +261,7 @@ class Child:
     def __init__(self, warm: Warm, channel: socket.socket, pid: int, folder: str):
         self.warm, self.channel, self.pid, self.folder = warm, channel, pid, folder
 
-    def do(self, step: Cell | Check, timeout: float) -> Outcome:
+    def do(self, step: Cell | Check, timeout: float) -> StepResult:
         """Run a step. Raises Lost with the reason when no usable answer comes."""
         deadline = time.monotonic() + timeout
         try:
@@ -282,7 +271,7 @@ class Child:
             else:
                 protocol.send(self.channel, {}, step.request)
             header, body = protocol.receive(self.channel, deadline)
-            return Outcome(
+            return StepResult(
                 outputs=list(clean(header.get("outputs", []))),
                 records=plain.loads(body) if body else None,
                 missing=[str(name)[:100] for name in header.get("missing", [])[:10]],

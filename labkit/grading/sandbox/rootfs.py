@@ -78,7 +78,7 @@ def plan(home: Path, cpu: float, hide: tuple[Path, ...] = (), group: str = "") -
         "cpu": int(cpu) + 1,
         "group": group,
         "secret": [
-            *map(str, sorted(PACKAGE.glob("exercises/lab_*/*.py"))),
+            *map(str, sorted(PACKAGE.iterdir())),
             str(home / "root"),
             *map(str, sorted(checkout.glob("solutions/lab_*"))[:1]),
         ],

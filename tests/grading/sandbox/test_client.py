@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import pytest
 
 from labkit.checks import plain
 from labkit.grading.sandbox.client import Cell, Check, Warm, clean
+
+from ..conftest import SETTINGS
 
 
 @pytest.fixture
@@ -90,7 +93,7 @@ def test_names_that_are_said_to_be_missing_are_few(run, warm):
 
 def test_a_process_is_ended_once(monkeypatch):
     """Its id may be that of another process by the time of a second end."""
-    ended, warm = [], Warm()
+    ended, warm = [], Warm([], SETTINGS)
     monkeypatch.setattr("os.killpg", lambda pid, _: ended.append(pid))
     warm.control, _ = socket.socketpair()
     warm.process = SimpleNamespace(pid=12, wait=lambda: None)
@@ -168,7 +171,8 @@ def test_a_gpu_is_first_touched_by_a_learners_own_process(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     names = "LABKIT_DEVICE PYTORCH_NVML_BASED_CUDA_CHECK CUDA_VISIBLE_DEVICES".split()
     before = f"import os; print([os.environ.get(name) for name in {names}])"
-    with Warm(unsafe=True, device="cuda") as warm:
+    settings = replace(SETTINGS, unsafe=True, device="cuda")
+    with Warm([], settings) as warm:
         assert warm._environment()["LABKIT_DEVICE"] == "cpu"
         (a,) = warm.run([Cell(0, before)], timeout=10)
     assert text(a) == "['cuda', '1', '1']\n"

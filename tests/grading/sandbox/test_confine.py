@@ -15,7 +15,7 @@ from labkit import commands
 from labkit.exercises import exercises
 from labkit.grading.sandbox import client, confine, rootfs
 
-from ..conftest import LAB, reachable
+from ..conftest import LAB, SETTINGS, reachable
 
 # Runs the self-test without PyTorch, after `spoil` has taken something away.
 SELFTEST = """
@@ -64,7 +64,7 @@ def attempt(plan, spoil="", prefix=(), **environment):
 
 
 def test_the_sandbox_is_on(sandboxed, plan):
-    assert not sandboxed.unsafe
+    assert not sandboxed.settings.unsafe
     assert attempt(plan) == "shut in\n"
 
 
@@ -166,7 +166,7 @@ def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
     monkeypatch.setattr(client.Warm, "_launch", launch)
     monkeypatch.setattr(client.shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(client.Refused, match="not permitted"):
-        client.Warm().__enter__()
+        client.Warm([], SETTINGS).__enter__()
     assert tried == [[], ["/usr/bin/bwrap"]]
 
 
@@ -175,20 +175,31 @@ def test_bubblewrap_is_tried_where_namespaces_are_kept_back(monkeypatch):
 
 def test_a_learners_process_has_no_answers(plan):
     library = Path(plan["root"]).with_name("library")
-    names = {
-        p.relative_to(library / "labkit").as_posix() for p in library.rglob("*.py")
-    }
+    found = library.glob("labkit/**/*.py")
+    names = {path.relative_to(library / "labkit").as_posix() for path in found}
     checks = {name for name in names if name.startswith("checks/")}
     assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
-    assert not any(name.startswith("exercises/") for name in names)
-    stand_in = Path(rootfs.__file__).with_name("check_stand_in.py").read_text()
-    assert (library / "labkit" / "learning" / "check.py").read_text() == stand_in
-    assert not {"grading/judge.py", "grading/course.py"} & names
+    stand_in = Path(rootfs.__file__).with_name("check_stand_in.py").read_text("utf-8")
+    assert (library / "labkit/learning/check.py").read_text("utf-8") == stand_in
+    program = "__init__ cgroup confine process protocol selftest".split()
+    assert {name for name in names if name.startswith("grading/")} == {
+        "grading/__init__.py",
+        *(f"grading/sandbox/{name}.py" for name in program),
+    }
+    rest = {name.partition("/")[0] for name in names} - {"checks", "grading"}
+    notebooks = {"__init__.py", "runtime.py", "data.py", "plots.py", "explore"}
+    assert rest == notebooks | {"learning"}
+
+
+def test_the_self_test_looks_for_all_of_the_package(plan):
+    package = Path(labkit.__file__).parent
+    assert {str(path) for path in package.iterdir()} <= set(plan["secret"])
 
 
 def test_the_self_test_looks_for_what_knows_answers(plan):
     known = {inspect.getfile(type(exercise)) for exercise in exercises()}
-    assert known <= set(plan["secret"])
+    hidden = [Path(path) for path in plan["secret"]]
+    assert all(any(Path(k).is_relative_to(h) for h in hidden) for k in known)
     assert all(os.path.exists(path) for path in plan["secret"])
 
 
