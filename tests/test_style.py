@@ -11,6 +11,7 @@ import yaml
 
 from labkit import exercises
 from labkit.build import read_source
+from labkit.lab import section_of
 from labkit.paths import sources
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +75,7 @@ def test_each_exercise_of_a_lab_has_a_module_of_its_own(lab):
     in_lab = re.findall(r"^## Exercise ([\d.]+) ", source, re.MULTILINE)
     found = exercises.exercises(lab)
     assert in_lab == [e.number for e in found]
-    assert all(n.rpartition(".")[0] == exercises.section(lab) for n in in_lab)
+    assert all(n.rpartition(".")[0] == section_of(lab) for n in in_lab)
     assert len({type(e).__module__ for e in found}) == len(found)
 
 

@@ -5,17 +5,17 @@ module is found because it is there, and takes the place that its number gives i
 """
 
 import pkgutil
-import re
 from functools import cache
 from importlib import import_module
 
 from labkit.checks.exercise import Exercise
+from labkit.lab import section_of
 
 
 def find(number: str) -> Exercise:
     """The exercise of this number. Raises KeyError with a sentence if there is none."""
     for lab in labs():
-        if section(lab) == number.rpartition(".")[0]:
+        if section_of(lab) == number.rpartition(".")[0]:
             if number in (found := _by_number(lab)):
                 return found[number]
     known = ", ".join(exercise.number for exercise in exercises())
@@ -31,23 +31,18 @@ def exercises(lab: str | None = None) -> list[Exercise]:
 def labs() -> list[str]:
     """The labs' names, in order."""
     found = [m.name for m in pkgutil.iter_modules(__path__) if m.ispkg]
-    return sorted(found, key=lambda lab: _order(section(lab)))
-
-
-def section(lab: str) -> str:
-    """What the numbers of a lab's exercises begin with: "4.2" for lab_04_2_…"""
-    parts = re.match(r"lab((?:_\d+)+)_", lab)[1].split("_")[1:]
-    return ".".join(str(int(part)) for part in parts)
+    return sorted(found, key=lambda lab: _order(section_of(lab)))
 
 
 @cache
 def _by_number(lab: str) -> dict[str, Exercise]:
     """A lab's exercises; no other lab's are imported."""
-    package = import_module(f"{__name__}.{lab}")
+    package = import_module(f"labkit.exercises.{lab}")
     found = {}
-    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for kind in vars(import_module(info.name)).values():
-            if _is_exercise(kind) and kind.__module__ == info.name:
+    for info in pkgutil.iter_modules(package.__path__):
+        module = import_module(f"labkit.exercises.{lab}.{info.name}")
+        for kind in vars(module).values():
+            if _is_exercise(kind) and kind.__module__ == module.__name__:
                 found[kind.number] = kind()
     return {number: found[number] for number in sorted(found, key=_order)}
 

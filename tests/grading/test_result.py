@@ -26,7 +26,7 @@ def stored(tmp_path_factory, released, hand_in, master, sandboxed):
     by student."""
     root = tmp_path_factory.mktemp("class") / "course"
     shutil.copytree(released, root)
-    mistake = planted(find("1.2").mistakes[0], "layer_norm")
+    mistake = planted(find("1.2").mistakes[0])
     work = {
         "ada": hand_in(),
         "ben": master.notebook,

@@ -5,8 +5,8 @@ import shutil
 
 import nbformat
 import pytest
-from labkit.cli import course_root
 
+from labkit import commands, paths
 from labkit.grading import version
 from labkit.grading.version import grader_version, sources_of
 from labkit.lab import Master
@@ -14,7 +14,7 @@ from labkit.lab import Master
 from .conftest import LAB
 
 OTHER = "lab_02_feed_forward"
-LABS = sorted(path.stem for path in (course_root() / "solutions").glob("*.ipynb"))
+LABS = sorted(path.stem for path in (paths.root() / "solutions").glob("*.ipynb"))
 
 
 @pytest.fixture
