@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -11,13 +12,14 @@ import yaml
 
 from labkit import exercises
 from labkit.build import read_source
-from labkit.lab import section_of
+from labkit.lab import section_of, stem_of
 from labkit.paths import sources
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sources(ROOT)
 STORED = [path.with_suffix(".ipynb") for path in SOURCES]
-NO_LAB = {"04_vision_transformer"}  # opens its chapter
+GROUPS = ("parts", "chapters", "sections")
+LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 CELL_LINES, CLASS_LINES, LINE_LENGTH = 30, 40, 88
 MODULE_LINES = 400
 DIFFERS_BY_MACHINE = re.compile(
@@ -39,27 +41,47 @@ def cells(path, kind=None):
 
 
 def test_stems_agree_across_the_folders():
-    """A chapter, its lab, its solution and its exercises carry the same name."""
-    chapters = {p.stem for p in ROOT.glob("chapters/*.py")}
-    solutions = {p.stem.removeprefix("lab_") for p in ROOT.glob("solutions/*.py")}
-    labs = {p.stem.removeprefix("lab_") for p in ROOT.glob("labs/*.ipynb")}
-    rooms = {lab.removeprefix("lab_") for lab in exercises.labs()}
-    assert chapters - NO_LAB == solutions == labs == rooms
+    """A chapter, its lab, its solution and its exercises carry the same name.
+
+    A chapter that has no lab says so before its first code.
+    """
+    chapters = {p.stem for p in ROOT.glob("chapters/*.py") if not says_no_lab(p)}
+    solutions = {stem_of(p.stem) for p in ROOT.glob("solutions/*.py")}
+    labs = {stem_of(p.stem) for p in ROOT.glob("labs/*.ipynb")}
+    rooms = {stem_of(lab) for lab in exercises.labs()}
+    assert chapters == solutions == labs == rooms
     assert all(p.stem.startswith("lab_") for p in ROOT.glob("labs/*"))
 
 
-def test_every_notebook_stands_once_in_the_table_of_contents():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+def says_no_lab(chapter):
+    opening = read_source(chapter).cells[0].source
+    return " no lab of its own" in " ".join(opening.split())
+
+
+def contents():
+    """Every page of the book, in the order in which it is read."""
 
     def files(node):
-        if isinstance(node, list):
-            return [name for item in node for name in files(item)]
-        if isinstance(node, dict):
-            inner = [n for v in node.values() if isinstance(v, list) for n in files(v)]
-            return [node[k] for k in ("root", "file") if k in node] + inner
-        return []
+        for child in (c for key in GROUPS for c in node.get(key, [])):
+            yield from [child["file"]] if "file" in child else []
+            yield from files(child)
 
-    listed = files(toc)
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    return [toc["root"], *files(toc)]
+
+
+def test_each_lab_comes_right_after_its_chapter():
+    lessons = [Path(name) for name in contents() if re.search(r"/(lab_)?\d", name)]
+    for before, after in pairwise(lessons):
+        if after.parent.name == "labs":
+            assert before == Path("chapters", stem_of(after.name))
+    chapters = [path.name for path in lessons if path.parent.name == "chapters"]
+    numbers = [[int(n) for n in section_of(name).split(".")] for name in chapters]
+    assert numbers == sorted(numbers)
+
+
+def test_every_notebook_stands_once_in_the_table_of_contents():
+    listed = contents()
     assert len(set(listed)) == len(listed)
     for name in listed:
         assert any((ROOT / f"{name}{end}").exists() for end in (".md", ".ipynb")), name
@@ -114,7 +136,7 @@ def test_headings_and_opening(source):
     steps = zip(levels, levels[1:], strict=False)
     assert all(after <= before + 1 for before, after in steps), "a level is skipped"
     opening = notebook.cells[0].source
-    if source.stem not in NO_LAB:
+    if not says_no_lab(source):
         assert all(word in opening for word in ("You will", "You need", "Time"))
         end = "## Summary" if source.parent.name == "chapters" else "## What you built"
         assert end in text
@@ -228,10 +250,21 @@ def test_the_readme_is_short_and_its_links_resolve():
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-def test_the_readme_lists_every_lesson():
-    text = (ROOT / "README.md").read_text()
-    for path in [*ROOT.glob("chapters/*.ipynb"), *ROOT.glob("labs/*.ipynb")]:
-        assert f"({path.relative_to(ROOT)})" in text
+def test_the_readme_lists_the_lessons_as_the_table_of_contents_has_them():
+    """The same order and links, and as words the titles up to their colon."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([\d.]+) (\[.+) \| [\d +]+ \|$", text, re.MULTILINE)
+    listed = [(number, link) for number, cells in rows for link in LINK.findall(cells)]
+    lessons = [Path(f"{name}.ipynb") for name in contents()]
+    lessons = [path for path in lessons if (ROOT / path).exists()]
+    assert listed == [
+        (section_of(path.name), (title_of(path), str(path))) for path in lessons
+    ]
+
+
+def title_of(path):
+    heading = re.match(r"# ([^:\n]+)", cells(ROOT / path, "markdown")[0].source)
+    return heading[1]
 
 
 def test_make_has_the_promised_verbs():

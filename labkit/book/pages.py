@@ -13,6 +13,9 @@ import imagesize
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.environment.collectors.toctree import TocTreeCollector
+
+from labkit.lab import section_of
 
 UNUSED = ("thebe", "THEBE")
 THEBE = re.compile(
@@ -81,15 +84,21 @@ def _named(toctree: Callable[..., Any]) -> Callable[..., Any]:
     return generate
 
 
-def number_pages_only(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Number chapters, not their sections: in a chapter the claims' numbers count."""
-    for numbers in env.toc_secnumbers.values():
-        numbers.update((anchor, ()) for anchor in numbers if anchor)
-    for toc in env.tocs.values():
-        for link in toc.findall(nodes.reference):
-            if link["anchorname"]:
-                link.attributes.pop("secnumber", None)
-    return []
+def number_chapters(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Number chapters as their files are called, labs and sections of a page not at
+    all: labs stand among the chapters, and in a chapter the claims' numbers count.
+
+    Returns the pages whose figures, which are numbered after them, have other numbers.
+    """
+    for page, numbers in env.toc_secnumbers.items():
+        folder, _, name = page.rpartition("/")
+        section = section_of(name) if folder == "chapters" else ""
+        own = [int(number) for number in section.split(".") if number]
+        numbers.update({anchor: () for anchor in numbers} | {"": tuple(own)})
+        env.titles[page]["secnumber"] = own
+        for link in env.tocs[page].findall(nodes.reference):
+            link["secnumber"] = [] if link["anchorname"] else own
+    return TocTreeCollector().assign_figure_numbers(env)
 
 
 def add_filter(app: Sphinx) -> None:
@@ -101,5 +110,5 @@ def add_filter(app: Sphinx) -> None:
 def setup(app: Sphinx) -> None:
     """Run after the theme has filled in its part of the page."""
     app.connect("builder-inited", add_filter)
-    app.connect("env-get-updated", number_pages_only, priority=900)
+    app.connect("env-get-updated", number_chapters, priority=900)
     app.connect("html-page-context", repair, priority=950)

@@ -12,6 +12,7 @@ from nbformat import v4
 
 from labkit.book import handouts
 from labkit.book.verdicts import HEADER, chapters, read_verdicts
+from labkit.lab import section_of
 
 from .conftest import PAGES
 
@@ -205,6 +206,18 @@ def test_every_lab_numbers_its_exercises_as_the_source_is(book, pages, stem):
     found = [number[1] for number in numbers if number]
     assert found == [f"{section}.{n}" for n in range(1, len(found) + 1)] != []
     assert len(page.article.select(f"a[href^='../chapters/{stem}.html']")) >= 1
+
+
+def test_chapters_are_numbered_as_their_files_are_called_and_labs_are_not(book, pages):
+    seen = []
+    for link in pages[book / "README.html"].select(".bd-sidebar-primary a[href]"):
+        number = re.match(r"([\d.]+)\. ", link.get_text())
+        folder, _, name = link["href"].removesuffix(".html").rpartition("/")
+        if folder in ("chapters", "labs"):
+            section = section_of(name) if folder == "chapters" else ""
+            assert (number[1] if number else "") == section, link
+            seen.append(folder)
+    assert seen.count("labs") >= 6 and seen.count("chapters") > seen.count("labs")
 
 
 def test_figures_and_equations_are_numbered_within_their_chapter(book, pages):
