@@ -184,10 +184,17 @@ def test_the_cells_of_a_notebook_run_on_the_variant(variant, course):
     assert status == 0, said
 
 
-def test_a_kernel_that_cannot_be_the_variant_runs_no_cell(course, monkeypatch):
-    monkeypatch.setitem(validate.VARIANTS, "nowhere", {})
-    monkeypatch.setattr(validate.os, "environ", dict(validate.os.environ))
-    assert validate.validate(course(right=[RIGHT]), variant="nowhere") == 1
+def test_a_kernel_that_cannot_be_the_variant_runs_no_cell(course):
+    run = (
+        "from pathlib import Path; from labkit import validate;"
+        "validate.VARIANTS['nowhere'] = {};"
+        "exit(validate.validate(Path(), variant='nowhere'))"
+    )
+    command = [sys.executable, "-c", run]
+    root = course(right=[RIGHT])
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Kernel died before replying" in done.stdout, done.stdout + done.stderr
 
 
 # ------------------------------------------------------------- the table in the book
