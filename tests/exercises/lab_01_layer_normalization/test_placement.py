@@ -15,18 +15,15 @@ def post_norm_steps(x, norm, sublayer):
     return norm(torch.add(sublayer(x), x))
 
 
-def pre_norm_by_sum(x, norm, sublayer):
-    return sum((sublayer(norm(x)), x))
+def pre_norm_by_stacking(x, norm, sublayer):
+    return torch.stack([x, sublayer(norm(x))]).sum(0)
 
 
-def post_norm_in_place(x, norm, sublayer):
-    """In the sublayer's output, which is nobody else's."""
-    branch = sublayer(x)
-    branch += x
-    return norm(branch)
+def post_norm_by_sum(x, norm, sublayer):
+    return norm(sum(branch(x) for branch in (torch.clone, sublayer)))
 
 
 ALTERNATIVES = [
     (pre_norm_steps, post_norm_steps),
-    (pre_norm_by_sum, post_norm_in_place),
+    (pre_norm_by_stacking, post_norm_by_sum),
 ]
