@@ -175,7 +175,8 @@ class Judge:
             if type(report.passed) is not bool:
                 raise ValueError("the verdict is neither yes nor no")
         except Exception as error:
-            raise NotJudged(f"{type(error).__name__}: {error}") from error
+            why = " ".join(str(error).split())
+            raise NotJudged(f"{type(error).__name__}: {why}") from error
         return report
 
 

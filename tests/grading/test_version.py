@@ -46,25 +46,48 @@ def test_what_is_graded_again(course, copied):
         return {lab for lab, p in results.items() if p.stat().st_ino != before[lab]}
 
     assert graded_again() == {LAB, OTHER}
-    assert graded_again() == set()
-    own = {lab: set(sources_of(lab)) for lab in (LAB, OTHER)}
-    changes = {
-        copied / "checks" / "exercise.py": {LAB, OTHER},
-        copied / "checks" / "probes.py": {LAB, OTHER},
-        copied / "grading" / "judge.py": {LAB, OTHER},
-        copied / "grading" / "submission.py": {LAB, OTHER},
-        copied / "grading" / "sandbox" / "process.py": {LAB, OTHER},
-        min(own[LAB] - own[OTHER]): {LAB},
-        min(own[OTHER] - own[LAB]): {OTHER},
-        min(set(sources_of(LABS[-1])) - own[LAB] - own[OTHER]): set(),
+    for path, expected in {
         copied / "grading" / "report.py": set(),
-        copied / "grading" / "gradebook.py": set(),
-        copied / "runtime.py": set(),
-    }
-    for path, expected in changes.items():
-        path.write_text(path.read_text("utf-8") + "# changed\n")
+        own_file(LAB): {LAB},
+        copied / "grading" / "judge.py": {LAB, OTHER},
+    }.items():
+        change(path)
         assert graded_again() == expected, path
     assert graded_again() == set()
+
+
+def test_what_decides_a_labs_verdicts(copied):
+    """Each file is changed, and the versions of two labs are looked at."""
+    decides = {
+        "checks/exercise.py": {LAB, OTHER},
+        "checks/probes.py": {LAB, OTHER},
+        "grading/flags.py": {LAB, OTHER},
+        "grading/judge.py": {LAB, OTHER},
+        "grading/submission.py": {LAB, OTHER},
+        "grading/sandbox/process.py": {LAB, OTHER},
+        own_file(LAB): {LAB},
+        own_file(OTHER): {OTHER},
+        own_file(LABS[-1]): set(),
+        "grading/report.py": set(),
+        "grading/gradebook.py": set(),
+        "runtime.py": set(),
+    }
+    for path, expected in decides.items():
+        before = {lab: grader_version(lab) for lab in (LAB, OTHER)}
+        change(copied / path)
+        grader_version.cache_clear()
+        found = {lab for lab in before if grader_version(lab) != before[lab]}
+        assert found == expected, path
+
+
+def own_file(lab):
+    """One that no other lab has."""
+    others = set(LABS) - {lab}
+    return min(set(sources_of(lab)).difference(*map(sources_of, others)))
+
+
+def change(path):
+    path.write_text(path.read_text("utf-8") + "# changed\n")
 
 
 @pytest.mark.parametrize("lab", LABS)
