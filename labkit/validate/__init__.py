@@ -16,6 +16,7 @@ SLOWER = 5  # times as long in SLOW_VARIANTS
 # the time on the wall it hardly depends on what else the machine is doing, but on the
 # machine it does: a slow notebook is said, and keeps a run out of the log.
 NOTEBOOK_SECONDS = 60
+SANITIZE = Path(__file__).with_name("sanitize.cfg")  # the one rule
 AT_ONCE = 4  # processes at most, for the memory of a GPU
 
 # What the outputs must not depend on: stand-ins for other machines, each with what has
@@ -107,6 +108,7 @@ def _nbval(root: Path, notebooks: list[Path], table) -> int:
     options = [
         "--nbval",
         "--nbval-current-env",
+        f"--nbval-sanitize-with={SANITIZE}",
         f"--nbval-cell-timeout={CELL_SECONDS * slower}",
         f"--timeout={2 * CELL_SECONDS * slower}",
         f"--numprocesses={workers}",
