@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labkit.checks.exercise import Verdict
 
-FORMAT = 2  # of a result file; one with another number is graded again
+FORMAT = 3  # of a result file; one with another number is graded again
 
 
 class Outcome(StrEnum):
