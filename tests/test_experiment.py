@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from labkit import commands
 from labkit.experiment import (
     ExperimentError,
     check,
-    command,
     definitions,
     record,
     records,
@@ -78,10 +78,7 @@ def fresh(root):
 
 
 def labkit(*words):
-    options = dict.fromkeys(("every", "check"), False) | {"seconds": 0, "workers": 1}
-    options |= {word: True for word in words if word in options}
-    names = [word for word in words if word not in options]
-    return command.main(names, **options)
+    return commands.main(["experiment", *words, "--seconds=0", "--workers=1"])
 
 
 @pytest.fixture
@@ -124,7 +121,7 @@ def test_what_makes_a_record_stale(course, here, old, new, stale):
     assert fresh(course).stale() is None
     write(course, SCRIPT.replace(old, new))
     assert fresh(course).stale() == stale
-    assert labkit("check") == (1 if stale else 0)
+    assert labkit("--check") == (1 if stale else 0)
 
 
 def test_rows_of_the_same_code_are_kept_and_others_left_behind(course, here, capsys):
@@ -150,10 +147,11 @@ def test_an_experiment_killed_at_any_moment_goes_on_where_it_was(course):
     start = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from labkit.experiment import command, records
+from labkit import commands
+from labkit.experiment import records
 if __name__ == "__main__":
     records.ROOT = Path({str(course)!r})
-    sys.exit(command.main(["tried"], False, False, 0, 1))
+    sys.exit(commands.main(["experiment", "tried", "--workers=1"]))
 """
     (course / "go.py").write_text(start)
     part = course / "experiments" / "tried.part"
@@ -183,7 +181,7 @@ def test_the_check_draws_from_the_commit_and_compares(
 ):
     labkit("tried")
     capsys.readouterr()
-    assert labkit("check") == 0
+    assert labkit("--check") == 0
     first = capsys.readouterr().out
     assert "1 rows again, 0 of them off" in first
     orders = set()
@@ -200,7 +198,7 @@ def test_the_check_draws_from_the_commit_and_compares(
     path.write_text("\n".join([f"{head}trained", *map(",".join, rows)]))
     monkeypatch.setattr(check, "_seconds_a_row", lambda experiment: -1e9)
     capsys.readouterr()
-    assert labkit("check") == 1
+    assert labkit("--check") == 1
     said = capsys.readouterr().out
     assert "MISS  tried" in said and "score: " in said and "14 rows again" in said
 
@@ -208,11 +206,11 @@ def test_the_check_draws_from_the_commit_and_compares(
 def test_columns_that_cannot_come_again_are_left_out(course, here):
     write(course, SCRIPT.replace("seed / 1e4", "time.perf_counter()"))
     labkit("tried")
-    assert labkit("check") == 1
+    assert labkit("--check") == 1
     more = "\n\ndef checked(row):\n    return ['trained']\n"
     write(course, SCRIPT.replace("seed / 1e4", "time.perf_counter()") + more)
     assert fresh(course).stale() is None  # what is compared makes no numbers
-    assert labkit("check") == 0
+    assert labkit("--check") == 0
 
 
 @pytest.mark.parametrize(
@@ -233,13 +231,13 @@ def test_columns_that_cannot_come_again_are_left_out(course, here):
 )
 def test_what_goes_wrong_is_said_in_a_line(course, here, capsys, old, new, said):
     write(course, SCRIPT.replace(old, new))
-    assert labkit("tried") == 1
+    assert labkit("tried") == 2
     error = capsys.readouterr().err
     assert said in error.replace("\n'", "\\n'") and "Traceback" not in error
 
 
 def test_names_that_are_not_there(course, capsys):
-    assert labkit("nothing") == 1 and labkit() == 1
+    assert labkit("nothing") == 2 and labkit() == 2
     error = capsys.readouterr().err
     assert (
         "no experiments/nothing.py" in error and "say which, or --all: tried" in error
@@ -350,10 +348,11 @@ def test_workers_end_with_their_parent(course):
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from labkit.experiment import command, records
+from labkit import commands
+from labkit.experiment import records
 if __name__ == "__main__":
     records.ROOT = Path({str(course)!r})
-    command.main(["tried"], False, False, 0, 1)
+    commands.main(["experiment", "tried", "--workers=1"])
 """
     (course / "go.py").write_text(code)
     environment = os.environ | dict([mark.split("=")])
