@@ -148,7 +148,8 @@ def test_headings_and_opening(source):
 @pytest.mark.parametrize("source", SOURCES, ids=name_of)
 def test_one_setup_cell_with_the_same_lines_everywhere(source):
     code = [c.source for c in read_source(source).cells if c.cell_type == "code"]
-    assert "seed_everything(0)\ndevice = device()" in code[0]
+    assert "seed_everything(0)\ndevice = labkit.device()" in code[0]
+    assert "\nimport labkit\n" in code[0]
     # an import after the set-up cell surprises whoever runs cells one by one
     assert not [c for c in code[1:] if re.search(r"^(import|from) ", c, re.MULTILINE)]
 
@@ -234,7 +235,8 @@ def test_nothing_is_hidden_from_the_comparison():
     """Only the number behind ≈, and only tags, counted above, exempt a cell."""
     rules = [p for f in FOLDERS for p in ROOT.glob(f"{f}/**/*") if p.suffix == ".cfg"]
     assert rules == [SANITIZE]
-    lines = [line for line in SANITIZE.read_text("ascii").splitlines() if line[0] != "#"]
+    lines = SANITIZE.read_text("ascii").splitlines()
+    lines = [line for line in lines if line[0] != "#"]
     assert lines == ["[about]", f"regex: {MASKED}", "replace: ..."]
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert "addopts" not in settings["tool"]["pytest"]["ini_options"]
