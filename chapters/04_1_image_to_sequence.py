@@ -494,8 +494,8 @@ know rows and columns are possible; in the paper they were no better: Dosovitski
 2021 {cite}`dosovitskiy2021`, Table 8, and [Chapter 4.2](04_2_model_structure.ipynb).)
 
 How much are places worth? A tiny ViT for scikit-learn's digits, 8 × 8 pixels in 16
-patches of 2 × 2, answers. It is trained in several runs, side by side: networks
-with their own first weights, their own images and their own batches.
+patches of 2 × 2, answers. It is trained in several runs, side by side: networks with
+their own first weights, their own images and their own batches.
 """
 
 
@@ -578,7 +578,7 @@ def train(make, images, runs=range(12), lr=3e-3, steps=250) -> Runs:
     """Networks make(), from (B, 8, 8) to (B, 10), trained side by side, one a run."""
 
     def draw(generator):
-        own = subset(generator.initial_seed() - BATCHES)
+        own = subset(generator.initial_seed() - BATCHES)  # by the run's number
         pick = own[torch.randint(len(own), (32,), generator=generator)]
         return images[pick], train_y[pick]
 

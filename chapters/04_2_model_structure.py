@@ -29,6 +29,7 @@ Afterwards you build it all yourself in [Lab
 
 # %%
 import copy
+import math
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -148,8 +149,7 @@ y = \operatorname{LN}(z_L^0)
 $$
 
 Every $z$ has the shape $(B, N+1, D)$; $y$ has the shape $(B, D)$. A comment marks the
-line of code that *is* the equation. `MSA` is Chapter 3's attention, with PyTorch's
-fused kernel:
+line of code that *is* the equation. `MSA` is Chapter 3's attention, all heads at once:
 """
 
 
@@ -177,7 +177,8 @@ class Block(nn.Module):
 
     def attention(self, x: torch.Tensor) -> torch.Tensor:  # MSA
         q, k, v = (split_heads(p, self.heads) for p in self.qkv(x).chunk(3, dim=-1))
-        return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # (B, h, T, T)
+        return self.proj(merge_heads(weights @ v))
 
     def mlp(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc2(F.gelu(self.fc1(x)))

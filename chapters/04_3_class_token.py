@@ -182,7 +182,7 @@ TRAINING = {"warmup": 0.1, "optimizer": partial(torch.optim.AdamW, betas=(0.9, 0
 
 
 def train(make, seeds, lr=1e-2, steps=150) -> list[nn.Module]:
-    """Networks make() for the random split, trained side by side, one for each seed."""
+    """Networks make() trained side by side, one for each seed."""
 
     def draw(generator):
         pick = torch.randint(len(digits.train_y), (32,), generator=generator)
@@ -191,10 +191,8 @@ def train(make, seeds, lr=1e-2, steps=150) -> list[nn.Module]:
     def loss(net, x, classes):
         return F.cross_entropy(net(x), classes)
 
-    seeds = list(seeds)
-    return labkit.train(
-        make, draw, loss, steps=steps, lr=lr, seeds=seeds, **TRAINING
-    ).nets
+    settings = {"steps": steps, "lr": lr, "seeds": seeds, **TRAINING}
+    return labkit.train(make, draw, loss, **settings).nets
 
 
 # %%
@@ -811,8 +809,8 @@ The rest three runs cannot decide. Had we run one seed at one rate, we could hav
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
 error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
 at 0.03 with a short bar, but three runs also tell little about their own spread. Set
-`RUNS = range(12)` where it is defined and wait a few minutes: that bar grows to several times
-its length.
+`RUNS = range(12)` where it is defined and wait a few minutes: that bar grows to several
+times its length.
 
 The paper had the same experience. Its authors first tried mean pooling, found it very
 poor, and then found that neither the missing token nor the pooling was to blame: it
@@ -957,7 +955,7 @@ STEPS = 440  # 20 epochs: a batch has 64 of the 1,415 images
 
 
 def draw(generator):
-    split = splits[generator.initial_seed() - BATCHES]
+    split = splits[generator.initial_seed() - BATCHES]  # by the run's number
     pick = torch.randint(len(split.train_y), (64,), generator=generator)
     return jiggle(split.train_x[pick], generator), split.train_y[pick]
 
