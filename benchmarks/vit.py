@@ -55,9 +55,9 @@ class TorchViT(nn.Module):
 
     def __init__(self, image, patch, channels, classes, dim, depth, heads, hidden):
         super().__init__()
-        self.projection = nn.Conv2d(channels, dim, patch, patch)
-        self.first = nn.Parameter(torch.zeros(1, 1, dim))
-        self.table = nn.Parameter(torch.randn(1, (image // patch) ** 2 + 1, dim))
+        self.patch_embed = nn.Conv2d(channels, dim, patch, patch)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.position = nn.Parameter(torch.randn(1, (image // patch) ** 2 + 1, dim))
         layer = nn.TransformerEncoderLayer(
             dim, heads, hidden, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True
         )
@@ -68,8 +68,9 @@ class TorchViT(nn.Module):
         self.head = nn.Linear(dim, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.projection(images).flatten(2).mT
-        z = torch.cat([self.first.expand(len(x), -1, -1), x], 1) + self.table
+        x = self.patch_embed(images).flatten(2).mT
+        first = self.class_token.expand(len(x), -1, -1)
+        z = torch.cat([first, x], 1) + self.position
         return self.head(self.encoder(z)[:, 0])
 
 

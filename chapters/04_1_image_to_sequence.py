@@ -47,10 +47,12 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit import data, device, explore, plots, seed_everything
+import labkit
+from labkit import data, explore, plots, seed_everything
+from labkit.training import BATCHES, Runs
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 torch.set_num_threads(1)  # tensors this small: two threads would wait for each other
 
 # %% [markdown]
@@ -362,13 +364,13 @@ with torch.no_grad():
 
 for tokens in (197, 50177):
     sizes = (tokens, 768), (768, 768), (768, 3072), (3072, 768)
-    x, square, up, down = (torch.empty(size, device="meta") for size in sizes)
+    x, square, fc1, fc2 = (torch.empty(size, device="meta") for size in sizes)
     with FlopCounterMode(display=False) as matrix:
         (x @ x.T) @ x  # scores, then weights times values
     with FlopCounterMode(display=False) as rest:
         for _ in range(4):  # queries, keys, values, output
             x @ square
-        x @ up @ down
+        x @ fc1 @ fc2
     share = matrix.get_total_flops()
     share /= share + rest.get_total_flops()
     print(f"{tokens:6,} tokens: T × T matrices take {100 * share:.0f} % of the work")
@@ -492,92 +494,101 @@ know rows and columns are possible; in the paper they were no better: Dosovitski
 2021 {cite}`dosovitskiy2021`, Table 8, and [Chapter 4.2](04_2_model_structure.ipynb).)
 
 How much are places worth? A tiny ViT for scikit-learn's digits, 8 × 8 pixels in 16
-patches of 2 × 2, answers. It is trained in several runs, which `torch.func.vmap`
-computes side by side: networks with their own first weights, their own images and their
-own batches.
+patches of 2 × 2, answers. It is trained in several runs, side by side: networks with
+their own first weights, their own images and their own batches.
 """
 
 
 # %%
-class Block(nn.Module):
-    """One pre-norm Transformer block of width 32: x (B, T, 32) to (B, T, 32)."""
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, D) to (B, h, T, D/h)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
-    def __init__(self):
+
+def merge_heads(x: torch.Tensor) -> torch.Tensor:
+    """(B, h, T, D/h) to (B, T, D)."""
+    return x.transpose(-3, -2).flatten(-2)
+
+
+# %%
+class Block(nn.Module):
+    """One pre-norm Transformer block: x (B, T, D) to (B, T, D)."""
+
+    def __init__(self, dim: int, heads: int, hidden: int):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(32), nn.LayerNorm(32)
-        self.qkv, self.out = nn.Linear(32, 96), nn.Linear(32, 32)
-        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+
+    def attention(self, x):
+        q, k, v = (split_heads(p, self.heads) for p in self.qkv(x).chunk(3, dim=-1))
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # (B, h, T, T)
+        return self.proj(merge_heads(weights @ v))
+
+    def mlp(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
 
     def forward(self, x):
-        qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, 4, 8))
-        q, k, v = qkv.movedim(-3, 0).transpose(-2, -3)  # each (B, 4, T, 8)
-        weights = (q @ k.mT / math.sqrt(8)).softmax(-1)
-        x = x + self.out((weights @ v).transpose(-2, -3).flatten(-2))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
 
 
 # %%
 class TinyViT(nn.Module):
     """Digits (B, 8, 8) to scores (B, 10): 16 patches, two blocks, mean, head."""
 
-    def __init__(self, places: bool = True, cut=patchify):
+    def __init__(self, positions: bool = True, cut=patchify):
         super().__init__()
         self.cut = cut
-        self.embed, self.head = nn.Linear(4, 32), nn.Linear(32, 10)
+        self.patch_embed, self.head = nn.Linear(4, 32), nn.Linear(32, 10)
         start = 0.3 * torch.randn(16, 32)
-        self.position = nn.Parameter(start) if places else None
-        self.blocks, self.norm = nn.Sequential(Block(), Block()), nn.LayerNorm(32)
+        self.position = nn.Parameter(start) if positions else None
+        self.blocks = nn.Sequential(Block(32, 4, 64), Block(32, 4, 64))
+        self.norm = nn.LayerNorm(32)
 
-    def forward(self, x):
-        x = self.embed(self.cut(x[:, None], 2))
+    def forward(self, images):
+        x = self.patch_embed(self.cut(images[:, None], 2))
         if self.position is not None:
             x = x + self.position
         return self.head(self.norm(self.blocks(x)).mean(1))
 
 
+# %% [markdown]
+r"""
+Run number $r$ learns from `SIZES[r]` images of its own, drawn with $r$ as the seed; all
+models get the same ones.
+"""
+
 # %%
 digits = data.digits()
-train_x, train_y = digits.train_x.to(device), digits.train_y.to(device)
+train_x, train_y = digits.train_x, digits.train_y  # batches are drawn on the CPU
 test_x, test_y = digits.test_x.to(device), digits.test_y.to(device)
+SIZES = [100] * 4 + [350] * 4 + [1400] * 4  # training images: four runs of each
+ALL_IMAGES = range(8, 12)  # the last four
 
 
-def subsets(sizes) -> list[torch.Tensor]:
-    """For each run the numbers of its training images; the same for every model."""
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randperm(1400, generator=generator)[:size] for size in sizes]
+def subset(run: int) -> torch.Tensor:
+    """The numbers of a run's training images; the same for every model."""
+    generator = torch.Generator().manual_seed(run)
+    return torch.randperm(1400, generator=generator)[: SIZES[run]]
 
 
-# %%
-def train(make, images, sizes, lr=3e-3, steps=250):
-    """Train one network per entry of `sizes`, on that many images; return them as one.
+def train(make, images, runs=range(12), lr=3e-3, steps=250) -> Runs:
+    """Networks make(), from (B, 8, 8) to (B, 10), trained side by side, one a run."""
 
-    make(), a network from (B, 8, 8) to (B, 10), is called once for each run.
-    """
-    torch.manual_seed(0)
-    nets = [make().to(device) for _ in sizes]
-    own = subsets(sizes)
-    parameters, _ = torch.func.stack_module_state(nets)
+    def draw(generator):
+        own = subset(generator.initial_seed() - BATCHES)  # by the run's number
+        pick = own[torch.randint(len(own), (32,), generator=generator)]
+        return images[pick], train_y[pick]
 
-    def one(parameters, x):
-        return torch.func.functional_call(nets[0], parameters, (x,))
+    def loss(net, x, y):
+        return F.cross_entropy(net(x), y)
 
-    run_all = torch.func.vmap(one)
-    optimizer = torch.optim.Adam(parameters.values(), lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        pick = torch.stack([s[torch.randint(len(s), (32,))] for s in own])
-        pick = pick.to(device)
-        scores = run_all(parameters, images[pick])  # (R, 32, 10)
-        loss = F.cross_entropy(scores.flatten(0, 1), train_y[pick].flatten())
-        optimizer.zero_grad()
-        (len(sizes) * loss).backward()  # each run gets the gradient of its own mean
-        optimizer.step()
-        schedule.step()
-    return lambda x: run_all(parameters, x.expand(len(sizes), -1, -1, -1))
+    return labkit.train(make, draw, loss, steps=steps, lr=lr, seeds=runs)
 
 
 # %%
-@torch.no_grad()
 def accuracy(nets, images) -> torch.Tensor:
     """Share of right answers of each run, (R,)."""
     return (nets(images).argmax(-1) == test_y).double().mean(1).cpu()
@@ -601,16 +612,14 @@ def shuffle_patches(images: torch.Tensor) -> torch.Tensor:
 
 torch.manual_seed(0)
 mixed_x = shuffle_patches(test_x)
-SIZES = [100] * 4 + [350] * 4 + [1400] * 4  # four runs of each
-vit = train(TinyViT, train_x, SIZES)
-blind = train(lambda: TinyViT(places=False), train_x, SIZES[8:])
-with torch.no_grad():
-    unmoved = (blind(test_x).argmax(-1) == blind(mixed_x).argmax(-1)).float().mean()
-places = {
+vit = train(TinyViT, train_x)
+blind = train(lambda: TinyViT(positions=False), train_x, ALL_IMAGES)
+unmoved = (blind(test_x).argmax(-1) == blind(mixed_x).argmax(-1)).float().mean()
+by_positions = {
     "with places": [accuracy(vit, x)[8:] for x in (test_x, mixed_x)],
     "without places": [accuracy(blind, x) for x in (test_x, mixed_x)],
 }
-for name, results in places.items():
+for name, results in by_positions.items():
     whole, mixed = (f"{10 * round(10 * r.mean().item())} %" for r in results)
     print(f"{name:14}  whole images {whole}, shuffled images {mixed}")
 print(f"answers that shuffling leaves alone, without places: {100 * unmoved:.0f} %")
@@ -633,8 +642,8 @@ def reshape_alone(images: torch.Tensor, P: int) -> torch.Tensor:
     return images.reshape(B, (H // P) * (W // P), C * P * P)
 
 
-wrong = train(lambda: TinyViT(cut=reshape_alone), train_x, SIZES[8:])
-right = places["with places"][0].mean().item()
+wrong = train(lambda: TinyViT(cut=reshape_alone), train_x, ALL_IMAGES)
+right = by_positions["with places"][0].mean().item()
 lost = right - accuracy(wrong, test_x).mean().item()
 print("the wrong cut costs 5 points or more:", lost > 0.05)
 
@@ -689,22 +698,22 @@ class SmallCNN(nn.Module):
         return self.head(x.amax((-1, -2)))
 
 
-def logistic_regression(images, tests, sizes) -> torch.Tensor:
+def logistic_regression(images, tests, runs=range(12)) -> torch.Tensor:
     """Accuracies (R,) of scikit-learn's, trained on the same images as the others."""
-    images, tests = images.flatten(1).cpu(), tests.flatten(1).cpu()
+    images, tests = images.flatten(1), tests.flatten(1).cpu()
     scores = []
-    for pick in subsets(sizes):
+    for pick in map(subset, runs):
         model = LogisticRegression(max_iter=1000)
-        model.fit(images[pick], digits.train_y[pick])
+        model.fit(images[pick], train_y[pick])
         scores.append(model.score(tests, digits.test_y))
     return torch.tensor(scores)
 
 
 # %%
 LEARN = {"lr": 1e-2, "steps": 200}  # a convolutional network learns faster
-cnn = train(SmallCNN, train_x, SIZES, **LEARN)
+cnn = train(SmallCNN, train_x, **LEARN)
 centred = {
-    "logistic regression": logistic_regression(train_x, test_x, SIZES),
+    "logistic regression": logistic_regression(train_x, test_x),
     "convolution": accuracy(cnn, test_x),
     "ViT": accuracy(vit, test_x),
 }
@@ -731,15 +740,15 @@ convolutional network?
 """
 
 # %%
-pixel_order = torch.randperm(64, generator=torch.Generator().manual_seed(0)).to(device)
+pixel_order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
 
 
 def scramble(images: torch.Tensor) -> torch.Tensor:
     """The same permutation of the pixels in every image (B, 8, 8)."""
-    return images.flatten(1)[:, pixel_order].view(-1, 8, 8)
+    return images.flatten(1)[:, pixel_order.to(images.device)].view(-1, 8, 8)
 
 
-scrambled_cnn = train(SmallCNN, scramble(train_x), SIZES[:4], **LEARN)
+scrambled_cnn = train(SmallCNN, scramble(train_x), range(4), **LEARN)
 scrambled = accuracy(scrambled_cnn, scramble(test_x)).mean()
 lost = (means["convolution"][0] - scrambled).item()
 print("convolution, 100 images: scrambling costs 5 points or more:", lost > 0.05)
@@ -772,14 +781,13 @@ def anywhere(images: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 rolled_x, rolled_test = anywhere(train_x, 1), anywhere(test_x, 2)
-all_images = SIZES[8:]
 shifted = {
-    "logistic regression": logistic_regression(rolled_x, rolled_test, all_images),
+    "logistic regression": logistic_regression(rolled_x, rolled_test, ALL_IMAGES),
     "convolution": accuracy(cnn, rolled_test)[8:],
     "convolution, scrambled": accuracy(
-        train(SmallCNN, scramble(rolled_x), all_images, **LEARN), scramble(rolled_test)
+        train(SmallCNN, scramble(rolled_x), ALL_IMAGES, **LEARN), scramble(rolled_test)
     ),
-    "ViT": accuracy(train(TinyViT, rolled_x, all_images), rolled_test),
+    "ViT": accuracy(train(TinyViT, rolled_x, ALL_IMAGES), rolled_test),
 }
 for name, results in shifted.items():
     band = "above 85 %" if results.min() > 0.85 else "between"

@@ -29,6 +29,7 @@ Afterwards you build it all yourself in [Lab
 
 # %%
 import copy
+import math
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -38,10 +39,11 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from labkit import data, device, plots, seed_everything
+import labkit
+from labkit import data, plots, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 torch.set_num_threads(1)  # tensors this small: two threads would wait for each other
 
 # %% [markdown]
@@ -58,17 +60,17 @@ a flattened patch of three channels?
 
 
 # %%
-def patchify(images: torch.Tensor, patch: int) -> torch.Tensor:
+def patchify(images: torch.Tensor, P: int) -> torch.Tensor:
     """Cut (B, C, H, W) into N flattened patches (B, N, C·P·P), row by row.
 
     Raises ValueError where the patch does not divide the image.
     """
     B, C, H, W = images.shape
-    if H % patch or W % patch:
-        raise ValueError(f"patches of side {patch} do not divide {H} × {W} pixels")
-    x = images.view(B, C, H // patch, patch, W // patch, patch)
+    if H % P or W % P:
+        raise ValueError(f"patches of side {P} do not divide {H} × {W} pixels")
+    x = images.view(B, C, H // P, P, W // P, P)
     x = x.permute(0, 2, 4, 1, 3, 5)  # (B, rows, columns, C, P, P)
-    return x.reshape(B, -1, C * patch * patch)
+    return x.reshape(B, -1, C * P * P)
 
 
 photo = data.photograph(48)[None].to(device)  # (1, 3, 48, 48)
@@ -147,42 +149,39 @@ y = \operatorname{LN}(z_L^0)
 $$
 
 Every $z$ has the shape $(B, N+1, D)$; $y$ has the shape $(B, D)$. A comment marks the
-line of code that *is* the equation. `MSA` is Chapter 3's attention, with the fused
-kernel where it pays, which for a few dozen tokens on a CPU it does not:
+line of code that *is* the equation. `MSA` is Chapter 3's attention, all heads at once:
 """
 
 
 # %%
-class Attention(nn.Module):
-    """MSA: every token reads all tokens, (B, T, D) to (B, T, D), with h heads."""
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, D) to (B, h, T, D/h)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
-    def __init__(self, dim: int, num_heads: int):
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        B, T, D = x.shape
-        qkv = self.qkv(x).view(B, T, 3, self.num_heads, D // self.num_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, h, T, D/h)
-        if x.is_cpu and T < 64:
-            mixed = (q * q.shape[-1] ** -0.5 @ k.mT).softmax(-1) @ v
-        else:
-            mixed = F.scaled_dot_product_attention(q, k, v)  # (B, h, T, D/h)
-        return self.out(mixed.transpose(1, 2).reshape(B, T, D))
+def merge_heads(x: torch.Tensor) -> torch.Tensor:
+    """(B, h, T, D/h) to (B, T, D)."""
+    return x.transpose(-3, -2).flatten(-2)
 
 
 # %%
-class EncoderBlock(nn.Module):
-    """One layer of the encoder, pre-norm: (B, T, D) to (B, T, D)."""
+class Block(nn.Module):
+    """One layer of the encoder, pre-norm: (B, T, D) to (B, T, D), with h heads."""
 
-    def __init__(self, dim: int, num_heads: int, hidden_dim: int):
+    def __init__(self, dim: int, heads: int, hidden: int):
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attention = Attention(dim, num_heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        up, down = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)
-        self.mlp = nn.Sequential(up, nn.GELU(), down)
+        self.heads = heads
+        self.norm1, self.norm2 = (nn.LayerNorm(dim, eps=1e-6) for _ in range(2))
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+
+    def attention(self, x: torch.Tensor) -> torch.Tensor:  # MSA
+        q, k, v = (split_heads(p, self.heads) for p in self.qkv(x).chunk(3, dim=-1))
+        weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # (B, h, T, T)
+        return self.proj(merge_heads(weights @ v))
+
+    def mlp(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         z = self.attention(self.norm1(z)) + z  # equation (2)
@@ -197,23 +196,22 @@ class VisionTransformer(nn.Module):
     """
 
     def __init__(
-        self, image_size, patch, channels, num_classes, dim, depth, num_heads,
-        hidden_dim,
-    ):  # fmt: skip
+        self, image_size, patch, channels, num_classes, dim, depth, heads, hidden
+    ):
         super().__init__()
         self.patch, patches = patch, (image_size // patch) ** 2  # N
-        self.projection = nn.Linear(channels * patch**2, dim)  # E, and a bias
+        self.patch_embed = nn.Linear(channels * patch**2, dim)  # E, and a bias
         self.class_token = nn.Parameter(torch.zeros(dim))
-        self.position_embeddings = nn.Parameter(0.02 * torch.randn(patches + 1, dim))
-        blocks = [EncoderBlock(dim, num_heads, hidden_dim) for _ in range(depth)]
+        self.position = nn.Parameter(0.02 * torch.randn(patches + 1, dim))
+        blocks = [Block(dim, heads, hidden) for _ in range(depth)]
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, num_classes)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        x = self.projection(patchify(images, self.patch))  # (B, N, D)
+        x = self.patch_embed(patchify(images, self.patch))  # (B, N, D)
         first = self.class_token.expand(len(x), 1, -1)  # (B, 1, D)
-        return torch.cat([first, x], dim=1) + self.position_embeddings  # equation (1)
+        return torch.cat([first, x], dim=1) + self.position  # equation (1)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         z = self.blocks(self.embed(images))  # (B, N + 1, D)
@@ -238,7 +236,7 @@ That is the whole model. One of its layers, drawn:
 fig, axes = plt.subplots(2, 1, figsize=(3.6, 3.2))
 plots.residual(axes[0], ["LN", "MSA", "+"], "equation (2)", ends=("z", "z'"))
 plots.residual(axes[1], ["LN", "MLP", "+"], "equation (3)", ends=("z'", "z"))
-small = VisionTransformer(48, 16, 3, 10, 64, depth=12, num_heads=4, hidden_dim=128)
+small = VisionTransformer(48, 16, 3, 10, 64, depth=12, heads=4, hidden=128)
 norms = sum(isinstance(part, nn.LayerNorm) for part in small.modules())
 plots.show(fig, f"layer norms in a model of 12 layers: {norms} = 2 · 12 + 1")
 
@@ -288,14 +286,14 @@ order = torch.randperm(9).to(device)
 def encode_shuffled(net: VisionTransformer, patches: torch.Tensor) -> torch.Tensor:
     """y (B, D) of flattened patches (B, N, C·P·P)."""
     first = net.class_token.expand(len(patches), 1, -1)
-    z = torch.cat([first, net.projection(patches)], 1) + net.position_embeddings
+    z = torch.cat([first, net.patch_embed(patches)], 1) + net.position
     return net.norm(net.blocks(z)[:, 0])
 
 
 patches = patchify(photo.double(), 16)
-with_table = torch.randn(exact.position_embeddings.shape).to(exact.class_token)
+with_table = torch.randn(exact.position.shape).to(exact.class_token)
 for name, table in (("without", 0 * with_table), ("with", with_table)):
-    exact.position_embeddings.copy_(table)
+    exact.position.copy_(table)
     y, shuffled = (encode_shuffled(exact, p) for p in (patches, patches[:, order]))
     same = torch.allclose(y, shuffled, atol=1e-9)
     print(f"{name:7} positions: the same y after shuffling: {same}")
@@ -309,9 +307,9 @@ channel of token 0, 1 to those of token 1, up to 9. What does the model see?
 
 # %%
 numbers = torch.arange(10.0, dtype=torch.float64, device=device)[:, None]
-exact.position_embeddings.zero_()
+exact.position.zero_()
 without = exact.encode(photo.double())
-exact.position_embeddings.copy_(numbers.expand(10, 64))
+exact.position.copy_(numbers.expand(10, 64))
 same = torch.allclose(exact.encode(photo.double()), without, atol=1e-9)
 print("y with the numbers 0 … 9 equals y without positions:", same)
 
@@ -336,30 +334,21 @@ train_x, test_x = (x[:, None].to(device) for x in (digits.train_x, digits.test_x
 train_y, test_y = digits.train_y.to(device), digits.test_y.to(device)
 
 
-def train(nets: list[VisionTransformer], steps: int) -> torch.Tensor:
-    """Adam, learning rate 3e-3 along a cosine to 0; test accuracies in percent, (R,).
+def draw(generator):
+    """What one step learns from: 32 images and their classes."""
+    pick = torch.randint(len(digits.train_y), (32,), generator=generator)
+    return digits.train_x[pick, None], digits.train_y[pick]
 
-    The R networks are computed side by side, each on images of its own.
-    """
-    weights, _ = torch.func.stack_module_state([net.to(device) for net in nets])
-    one = partial(torch.func.functional_call, nets[0])
-    run_all = torch.func.vmap(lambda weights, x: one(weights, (x,)))
-    free = [w for w in weights.values() if w.requires_grad]
-    optimizer = torch.optim.Adam(free, lr=3e-3, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        pick = torch.randint(len(train_y), (len(nets), 32)).to(device)
-        scores = run_all(weights, train_x[pick])  # (R, 32, 10)
-        loss = F.cross_entropy(scores.flatten(0, 1), train_y[pick].flatten())
-        optimizer.zero_grad()
-        (len(nets) * loss).backward()  # each gets the gradient of its own mean
-        optimizer.step()
-        schedule.step()
-    for run, net in enumerate(nets):
-        net.load_state_dict({name: w[run] for name, w in weights.items()})
-    with torch.no_grad():
-        right = [net(test_x).argmax(-1) == test_y for net in nets]
-    return 100 * torch.stack(right).float().mean(1).cpu()
+
+def loss(net, images, classes):
+    return F.cross_entropy(net(images), classes)
+
+
+def train(make, steps: int, runs: int) -> tuple[torch.Tensor, nn.Module]:
+    """Networks make() trained side by side; accuracies in %, (R,), and the last one."""
+    trained = labkit.train(make, draw, loss, steps=steps, lr=3e-3, seeds=range(runs))
+    right = trained(test_x).argmax(-1) == test_y  # (R, 397)
+    return 100 * right.float().mean(1).cpu(), trained.nets[-1]
 
 
 # %%
@@ -370,10 +359,9 @@ def sines(rows: int, dim: int) -> torch.Tensor:
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
 
 
-def with_positions(kind: str, seed: int) -> VisionTransformer:
-    torch.manual_seed(seed)
+def with_positions(kind: str) -> VisionTransformer:
     net = VisionTransformer(8, 2, 1, 10, 32, 2, 4, 64)
-    table = net.position_embeddings
+    table = net.position
     if kind in ("none", "sines"):
         table.data = 0 * table.data if kind == "none" else sines(*table.shape)
         table.requires_grad_(False)
@@ -386,9 +374,7 @@ def with_positions(kind: str, seed: int) -> VisionTransformer:
 KINDS = ("none", "learned, from 0.02", "sines", "learned, from 0.3")
 positions = {}
 for kind in KINDS:
-    nets = [with_positions(kind, seed) for seed in range(4)]
-    positions[kind] = train(nets, 200)
-trained = nets[-1]
+    positions[kind], trained = train(partial(with_positions, kind), 200, runs=4)
 means = {kind: found.mean().item() for kind, found in positions.items()}
 for kind, low, high in zip(KINDS, (45, 65, 70, 80), (70, 85, 95, 100), strict=True):
     print(f"{kind:19} between {low} and {high} %: {low < means[kind] < high}")
@@ -455,22 +441,21 @@ every parameter drawn at random, since parameters that are 0 or 1 hide mistakes.
 def torch_encoder(model: VisionTransformer, **changes) -> nn.TransformerEncoder:
     """nn.TransformerEncoder with the weights of our blocks and of our last norm."""
     block = model.blocks[0]
-    dim, hidden = block.mlp[0].in_features, block.mlp[0].out_features
+    dim, hidden = block.fc1.in_features, block.fc1.out_features
     settings = {"dropout": 0.0, "activation": "gelu", "layer_norm_eps": 1e-6}
     settings |= {"batch_first": True, "norm_first": True} | changes
-    heads = block.attention.num_heads
-    layer = nn.TransformerEncoderLayer(dim, heads, hidden, **settings)
+    layer = nn.TransformerEncoderLayer(dim, block.heads, hidden, **settings)
     norm = nn.LayerNorm(dim, eps=1e-6)
     depth = len(model.blocks)
     encoder = nn.TransformerEncoder(layer, depth, norm, enable_nested_tensor=False)
     encoder.to(model.class_token).norm.load_state_dict(model.norm.state_dict())
     for theirs, ours in zip(encoder.layers, model.blocks, strict=True):
-        qkv, out = ours.attention.qkv.state_dict(), ours.attention.out.state_dict()
+        qkv, proj = ours.qkv.state_dict(), ours.proj.state_dict()
         weights = {f"in_proj_{name}": value for name, value in qkv.items()}
-        weights |= {f"out_proj.{name}": value for name, value in out.items()}
+        weights |= {f"out_proj.{name}": value for name, value in proj.items()}
         theirs.self_attn.load_state_dict(weights)
-        theirs.linear1.load_state_dict(ours.mlp[0].state_dict())
-        theirs.linear2.load_state_dict(ours.mlp[2].state_dict())
+        theirs.linear1.load_state_dict(ours.fc1.state_dict())
+        theirs.linear2.load_state_dict(ours.fc2.state_dict())
         theirs.norm1.load_state_dict(ours.norm1.state_dict())
         theirs.norm2.load_state_dict(ours.norm2.state_dict())
     return encoder.eval()
@@ -525,13 +510,12 @@ train.
 
 
 # %%
-class NoResidual(EncoderBlock):
+class NoResidual(Block):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return self.mlp(self.norm2(self.attention(self.norm1(z))))
 
 
-def without(part: str, depth: int, seed: int) -> VisionTransformer:
-    torch.manual_seed(seed)
+def without(part: str, depth: int) -> VisionTransformer:
     net = VisionTransformer(8, 4, 1, 10, 32, depth, 4, 64)
     if part == "residuals":
         net.blocks = nn.Sequential(*[NoResidual(32, 4, 64) for _ in range(depth)])
@@ -547,7 +531,7 @@ PARTS = ("nothing", "final norm", "all norms", "residuals")
 taken = {}  # test accuracies by variant
 for depth in (2, 8):
     for part in PARTS:
-        found = train([without(part, depth, seed) for seed in range(3)], 120)
+        found, _ = train(partial(without, part, depth), 120, runs=3)
         label = "as taught" if part == "nothing" else f"without {part}"
         taken[f"{label}, {depth} layers"] = found
         mean = found.mean().item()
@@ -655,8 +639,8 @@ def count(module: nn.Module) -> int:
 
 
 print("flattening:     ", count(nn.Flatten(2)))
-print("E:              ", model.projection.weight.numel(), "= 16² · 3 · 64")
-print("E with its bias:", count(model.projection))
+print("E:              ", model.patch_embed.weight.numel(), "= 16² · 3 · 64")
+print("E with its bias:", count(model.patch_embed))
 
 # %% [markdown]
 r"""
@@ -738,16 +722,17 @@ it loads them); both are accepted here.
 
 # %%
 THEIRS_TO_OURS = {
-    "conv_proj": "projection",
-    "encoder.pos_embedding": "position_embeddings",
+    "conv_proj": "patch_embed",
+    "encoder.pos_embedding": "position",
     "encoder.layers.encoder_layer_": "blocks.",
     "encoder.ln.": "norm.",
     ".ln_": ".norm",
-    ".self_attention.in_proj_": ".attention.qkv.",
-    ".self_attention.out_proj": ".attention.out",
-    ".mlp.linear_1": ".mlp.0",
-    ".mlp.linear_2": ".mlp.2",
-    ".mlp.3": ".mlp.2",
+    ".self_attention.in_proj_": ".qkv.",
+    ".self_attention.out_proj": ".proj",
+    ".mlp.linear_1": ".fc1",
+    ".mlp.linear_2": ".fc2",
+    ".mlp.0": ".fc1",
+    ".mlp.3": ".fc2",
     "heads.head": "head",
 }
 

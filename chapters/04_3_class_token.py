@@ -40,6 +40,7 @@ Afterwards you build it all yourself in [Lab
 
 # %%
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
@@ -52,11 +53,13 @@ from sklearn.svm import SVC
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import data, device, plots, seed_everything
+import labkit
+from labkit import data, plots, seed_everything
 from labkit.explore import attention_map
+from labkit.training import BATCHES
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 torch.set_num_threads(1)  # tensors this small: two threads would wait for each other
 
 # %% [markdown]
@@ -72,57 +75,78 @@ be chosen.
 
 
 # %%
+def patchify(images: torch.Tensor, P: int) -> torch.Tensor:
+    """Images (B, C, H, W) to patches (B, N, C·P·P), row by row."""
+    B, C, H, W = images.shape
+    x = images.reshape(B, C, H // P, P, W // P, P)
+    x = x.permute(0, 2, 4, 1, 3, 5)  # (B, H/P, W/P, C, P, P)
+    return x.flatten(3).flatten(1, 2)  # (B, N, C·P·P)
+
+
+def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, T, D) to (B, h, T, D/h)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def merge_heads(x: torch.Tensor) -> torch.Tensor:
+    """(B, h, T, D/h) to (B, T, D)."""
+    return x.transpose(-3, -2).flatten(-2)
+
+
+# %%
 class Block(nn.Module):
-    """Pre-norm, two heads: x (B, T, D) to x (B, T, D) and weights (B, 2, T, T)."""
+    """Pre-norm: x (B, T, D) to x (B, T, D) and weights (B, h, T, T)."""
 
-    def __init__(self, D: int = 32):
+    def __init__(self, dim: int, heads: int, hidden: int):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(D), nn.LayerNorm(D)
-        self.qkv, self.out = nn.Linear(D, 3 * D), nn.Linear(D, D)
-        self.up, self.down = nn.Linear(D, 2 * D), nn.Linear(2 * D, D)
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
 
-    def forward(self, x, cut: bool = False):
-        parts = self.qkv(self.norm1(x)).chunk(3, dim=-1)  # each (B, T, D)
-        q, k, v = (p.unflatten(-1, (2, -1)).transpose(-2, -3) for p in parts)
+    def attention(self, x, cut: bool = False):
+        q, k, v = (split_heads(p, self.heads) for p in self.qkv(x).chunk(3, dim=-1))
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         if cut:  # token 0 may attend to nothing but itself
             scores[..., 0, 1:] = -torch.inf
         weights = scores.softmax(-1)
-        x = x + self.out((weights @ v).transpose(-2, -3).flatten(-2))
-        return x + self.down(F.gelu(self.up(self.norm2(x)))), weights
+        return self.proj(merge_heads(weights @ v)), weights
 
+    def mlp(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
 
-def patchify(images):
-    """Digits (B, 8, 8) to 16 patches of 2 × 2 pixels, (B, 16, 4), row by row."""
-    x = images.unflatten(1, (4, 2)).unflatten(3, (4, 2)).transpose(2, 3)
-    return x.flatten(3).flatten(1, 2)
+    def forward(self, x, cut: bool = False):
+        found, weights = self.attention(self.norm1(x), cut)
+        x = x + found
+        return x + self.mlp(self.norm2(x)), weights
 
 
 # %%
 class TinyViT(nn.Module):
     """Digits (B, 8, 8) to scores (B, 10); `read` says what the head reads."""
 
-    def __init__(self, read="class", start=torch.randn, frozen=()):
+    def __init__(self, read="class", start=torch.randn, frozen=False):
         super().__init__()
         self.read = read
-        self.embed = nn.Linear(4, 32)
+        self.patch_embed = nn.Linear(4, 32)
         self.position = nn.Parameter(0.3 * torch.randn(16, 32))
         if read == "class":  # the token, and row 0 of the position embeddings
-            self.token = nn.Parameter(start(1, 32), "token" not in frozen)
-            self.place = nn.Parameter(0.3 * torch.randn(1, 32), "place" not in frozen)
+            self.class_token = nn.Parameter(start(1, 32), not frozen)
+            self.class_position = nn.Parameter(0.3 * torch.randn(1, 32), not frozen)
         if read == "attention":
             self.query = nn.Parameter(torch.randn(32) / math.sqrt(32))
-        self.blocks = nn.ModuleList([Block(), Block()])
+        self.blocks = nn.ModuleList([Block(32, 2, 64), Block(32, 2, 64)])
         self.norm = nn.LayerNorm(32)
         self.head = nn.Linear(32 * 16 if read == "all" else 32, 10)
 
     def forward(self, images):
-        return self.answer(self.encode(self.tokens(images))[0][-1])
+        return self.answer(self.encode(self.embed(images))[0][-1])
 
-    def tokens(self, images):  # z_0: (B, 17, 32) with [class], else (B, 16, 32)
-        x = self.embed(patchify(images)) + self.position
+    def embed(self, images):  # z_0: (B, 17, 32) with [class], else (B, 16, 32)
+        x = self.patch_embed(patchify(images[:, None], 2)) + self.position
         if self.read == "class":
-            x = torch.cat([(self.token + self.place).expand(len(x), 1, -1), x], dim=1)
+            first = self.class_token + self.class_position
+            x = torch.cat([first.expand(len(x), 1, -1), x], dim=1)
         return x
 
     def encode(self, x, cut=()):  # [z_0, z_1, z_2] and the weights of both blocks
@@ -148,64 +172,31 @@ READ = {  # (B, T, 32) to (B, 32), or to (B, 512) for "all"
 
 # %% [markdown]
 r"""
-One run proves nothing, so networks are trained three at a time, each with its own first
-weights and its own order of images; `torch.func.vmap` computes them side by side. The
-learning rate rises for the first tenth of the steps and falls to 0 along a cosine.
+One run proves nothing, so networks are trained three at a time, side by side, each with
+its own first weights and its own batches. The learning rate rises for the first tenth
+of the steps and falls to 0 along a cosine.
 """
 
-
 # %%
-def warmup_cosine(step: int, steps: int) -> float:
-    """Factor in [0, 1] for the learning rate: up for a tenth of the steps, down."""
-    return min(step / (0.1 * steps), (1 + math.cos(math.pi * step / steps)) / 2)
+TRAINING = {"warmup": 0.1, "optimizer": partial(torch.optim.AdamW, betas=(0.9, 0.99))}
 
 
-def side_by_side(make, runs: int):
-    """Networks make(), their stacked weights, and a function that runs all of them."""
-    nets = [make().to(device) for _ in range(runs)]
-    weights, _ = torch.func.stack_module_state(nets)
+def train(make, seeds, lr=1e-2, steps=150) -> list[nn.Module]:
+    """Networks make() trained side by side, one for each seed."""
 
-    def one(weights, x):
-        return torch.func.functional_call(nets[0], weights, (x,))
+    def draw(generator):
+        pick = torch.randint(len(digits.train_y), (32,), generator=generator)
+        return digits.train_x[pick], digits.train_y[pick]
 
-    return nets, weights, torch.func.vmap(one)
+    def loss(net, x, classes):
+        return F.cross_entropy(net(x), classes)
 
-
-# %%
-def train(
-    make, splits, rate=1e-2, steps=150, batch=32, smoothing=0.0, change=None, watch=None
-):
-    """Train networks make() side by side, one for each split (and each rate)."""
-    torch.manual_seed(0)
-    nets, weights, run_all = side_by_side(make, len(splits))
-    images, classes = (torch.stack([split[n] for split in splits]) for n in (0, 1))
-    runs = torch.arange(len(nets))[:, None]
-    optimizer = torch.optim.AdamW(weights.values(), 1.0, (0.9, 0.99), fused=True)
-    for step in range(steps):
-        place = step % (images.shape[1] // batch)
-        if place == 0:  # a new epoch: each run gets its own order
-            order = torch.rand(images.shape[:2]).argsort(1)
-        pick = runs, order[:, batch * place : batch * (place + 1)]
-        x = change(images[pick]) if change else images[pick]
-        scores = run_all(weights, x.to(device)).flatten(0, 1)  # (runs · batch, 10)
-        right = classes[pick].flatten().to(device)
-        loss = F.cross_entropy(scores, right, label_smoothing=smoothing)
-        optimizer.zero_grad()
-        (len(nets) * loss).backward()  # each run gets the gradient of its own mean
-        before = [w.detach().clone() for w in weights.values()]
-        optimizer.step()  # at learning rate 1, of which each run takes its share
-        share = torch.as_tensor(rate).to(device) * warmup_cosine(step + 1, steps)
-        for old, w in zip(before, weights.values(), strict=True):
-            w.data = old.lerp(w.detach(), share.view(-1, *[1] * (w.ndim - 1)))
-        if watch:
-            watch(step + 1, run_all, weights)
-    for run, net in enumerate(nets):
-        net.load_state_dict({name: w[run].detach() for name, w in weights.items()})
-    return nets
+    settings = {"steps": steps, "lr": lr, "seeds": seeds, **TRAINING}
+    return labkit.train(make, draw, loss, **settings).nets
 
 
 # %%
-RUNS = 3
+RUNS = range(3)
 digits = data.digits(test=382)
 test_x, test_y = digits.test_x.to(device), digits.test_y.to(device)
 
@@ -217,7 +208,7 @@ def accuracy(predictors, images=test_x, classes=test_y) -> torch.Tensor:
     return 100 * torch.stack(hits).cpu()
 
 
-nets = train(TinyViT, [digits] * RUNS)
+nets = train(TinyViT, RUNS)
 print(f"{len(digits.train_x):,} digits to learn from, {len(test_x)} to test")
 print("parameters:", sum(p.numel() for p in nets[0].parameters()))
 print("every run above 80 %:", bool(accuracy(nets).min() > 80))
@@ -242,26 +233,27 @@ $x_\text{class} + E_\text{pos}^0$, the token plus its position embedding.
 # %%
 net = TinyViT().to(device)
 F.cross_entropy(net(test_x[:64]), test_y[:64]).backward()
-print("same gradient for token and place:", torch.equal(net.token.grad, net.place.grad))
+same = torch.equal(net.class_token.grad, net.class_position.grad)
+print("same gradient for token and position:", same)
 
 # %% [markdown]
 r"""
 They only ever occur as a sum, the same for every image: two parameters with one job.
-Freeze the token, and its place still learns. A fair test freezes both.
+Freeze the token, and its position still learns. A fair test freezes both.
 
 **Predict.** Three ways, three runs each: random and learned; zero and learned, as in
-the authors' code; random and frozen, token and place. Which is worst, by how much?
+the authors' code; random and frozen, token and position. Which is worst, by how much?
 """
 
 # %%
 STARTS = {
     "random, learned": {},
     "zero, learned": {"start": torch.zeros},
-    "token and place frozen": {"frozen": ("token", "place")},
+    "token and position frozen": {"frozen": True},
 }
 starts = {"random, learned": nets}
 for name, settings in list(STARTS.items())[1:]:
-    starts[name] = train(partial(TinyViT, **settings), [digits] * RUNS)
+    starts[name] = train(partial(TinyViT, **settings), RUNS)
 by_start = {name: accuracy(group) for name, group in starts.items()}
 means = torch.stack([results.mean() for results in by_start.values()])
 print("all three means within 5 points:", bool(means.max() - means.min() < 5))
@@ -306,12 +298,13 @@ exchange only the token: for zeros, then for a new random vector.
 # %%
 def with_token(net, token):
     """The network with another [class] token."""
-    return lambda x: torch.func.functional_call(net, {"token": token.to(device)}, (x,))
+    changed = {"class_token": token.to(device)}
+    return lambda x: torch.func.functional_call(net, changed, (x,))
 
 
 generator = torch.Generator().manual_seed(1)
 others = {
-    "zeros": [torch.zeros(1, 32)] * RUNS,
+    "zeros": [torch.zeros(1, 32)] * len(RUNS),
     "another random vector": [torch.randn(1, 32, generator=generator) for _ in nets],
 }
 own = accuracy(nets).mean()
@@ -349,7 +342,7 @@ it there, and goes on reading index 0?
 # %%
 net = nets[0]
 with torch.no_grad():
-    front = net.tokens(test_x)
+    front = net.embed(test_x)
     back = front.roll(-1, dims=1)  # [class] from index 0 to index 16
     scores = net.answer(net.encode(front)[0][-1])
     moved = net.encode(back)[0][-1]
@@ -366,30 +359,30 @@ its content, and the position embedding that travels with it. And what does *tha
 to be?
 
 **Predict.** Exchange position embeddings in the trained networks. First [class] gets
-the place of patch 6, which keeps it too. Then [class] keeps its own, and the sixteen
+the one of patch 6, which keeps it too. Then [class] keeps its own, and the sixteen
 *patches* get each other's, shuffled.
 """
 
 
 # %%
-def with_places(net, order, place):
-    """The network with the patches' places in another order and a place for [class]."""
-    changed = {"position": net.position[order], "place": place}
+def with_positions(net, order, first):
+    """The network with the patches' positions in another order; `first` for [class]."""
+    changed = {"position": net.position[order], "class_position": first}
     return lambda x: torch.func.functional_call(net, changed, (x,))
 
 
 order = torch.randperm(16, generator=torch.Generator().manual_seed(0)).to(device)
 same = torch.arange(16, device=device)
-borrowed = accuracy(with_places(net, same, net.position[5:6]) for net in nets)
-shuffled = accuracy(with_places(net, order, net.place) for net in nets)
-print("[class] at place 6 loses 5 points or more:", bool(own - borrowed.mean() > 5))
-print("patches shuffled, every run below 35 %:   ", bool(shuffled.max() < 35))
+borrowed = accuracy(with_positions(net, same, net.position[5:6]) for net in nets)
+shuffled = accuracy(with_positions(net, order, net.class_position) for net in nets)
+print("[class] at position 6 loses 5 points or more:", bool(own - borrowed.mean() > 5))
+print("patches shuffled, every run below 35 %:      ", bool(shuffled.max() < 35))
 
 # %% [markdown]
 r"""
-The patches' places decide; the token's is worth next to nothing. (These networks began
-with a token three times as long as its place. Where [class] starts at zero, as in the
-authors' code, its place is at first all that it has.)
+The patches' positions decide; the token's is worth next to nothing. (These networks
+began with a token three times as long as its position embedding. Where [class] starts
+at zero, as in the authors' code, the embedding is at first all that it has.)
 
 *Processed together with the patches* is a choice too. CaiT (Touvron et al. 2021
 {cite}`touvron2021b`) lets the patches work alone first and brings [class] in only for
@@ -416,7 +409,7 @@ before the first block, after the first, after the second?
 
 # %%
 with torch.no_grad():
-    followed = [net.encode(net.tokens(test_x))[0] for net in nets]
+    followed = [net.encode(net.embed(test_x))[0] for net in nets]
 for layer in range(3):
     tokens = torch.stack([run[layer][:, 0] for run in followed])  # (runs, images, 32)
     same = bool((tokens == tokens[:, :1]).all())
@@ -438,7 +431,7 @@ them: in the trained network, forbid [class] to attend to anything but itself, i
 
 # %%
 def shut(net, cut):
-    return lambda x: net.answer(net.encode(net.tokens(x), cut)[0][-1])
+    return lambda x: net.answer(net.encode(net.embed(x), cut)[0][-1])
 
 
 doors = {"both doors open": (), "block 1 shut": (1,), "block 2 shut": (2,)}
@@ -463,7 +456,7 @@ last block at the sixteen patches? And at the output of the block before?
 """
 
 # %%
-states, _ = net.encode(net.tokens(test_x[:64]))
+states, _ = net.encode(net.embed(test_x[:64]))
 for z in states:
     z.retain_grad()
 F.cross_entropy(net.answer(states[-1]), test_y[:64]).backward()
@@ -496,7 +489,7 @@ def probe(net, token: int) -> list[float]:
     results = []
     with torch.no_grad():
         learn, test = (
-            [z[:, token] for z in net.encode(net.tokens(x.to(device)))[0]]
+            [z[:, token] for z in net.encode(net.embed(x.to(device)))[0]]
             for x in (digits.train_x, test_x)
         )
     for z, z_test in zip(learn, test, strict=True):
@@ -507,7 +500,8 @@ def probe(net, token: int) -> list[float]:
     return results
 
 
-ink = (patchify(digits.train_x)[:, 0] > digits.train_x.min()).any(1).double().mean()
+corner = patchify(digits.train_x[:, None], 2)[:, 0]  # (1415, 4)
+ink = (corner > corner.min()).any(1).double().mean()
 print(f"images with ink in the corner patch: {100 * ink:.0f} %")
 probes = {
     name: torch.tensor([probe(net, token) for net in nets])
@@ -557,7 +551,7 @@ sizes only the three largest did it. Does the tiny one?
 
 # %%
 with torch.no_grad():
-    norms = [net.encode(net.tokens(test_x))[0][-1][:, 1:].norm(dim=-1) for net in nets]
+    norms = [net.encode(net.embed(test_x))[0][-1][:, 1:].norm(dim=-1) for net in nets]
 ratio = max((n.max() / n.median()).item() for n in norms)
 print("longest patch token of all below 4 times the median:", ratio < 4)
 
@@ -593,8 +587,8 @@ def rollout(maps):
 @torch.no_grad()
 def look(net, images) -> dict:
     """What could say which patches matter: a map (B, 16) for each method."""
-    maps = net.encode(net.tokens(images))[1]
-    patches = patchify(images)
+    maps = net.encode(net.embed(images))[1]
+    patches = patchify(images[:, None], 2)
     return {
         "rollout": rollout(maps),
         "attention, block 2": maps[1][:, :, 0, 1:].mean(1),
@@ -617,14 +611,14 @@ patches with the most ink.
 """
 
 # %%
-average = patchify(digits.train_x).mean(0).to(device)  # (16, 4)
+average = patchify(digits.train_x[:, None], 2).mean(0).to(device)  # (16, 4)
 DELETED = (0, 1, 2, 4, 6, 8)
 
 
 def without(images, importance, k: int, instead=average):
     """Images (B, 8, 8) with the k most important patches replaced by the average."""
     gone = importance.argsort(1, descending=True).argsort(1) < k  # (B, 16)
-    patches = torch.where(gone[..., None], instead, patchify(images))
+    patches = torch.where(gone[..., None], instead, patchify(images[:, None], 2))
     return patches.view(-1, 4, 4, 2, 2).transpose(2, 3).reshape(-1, 8, 8)
 
 
@@ -704,7 +698,7 @@ says.
 # The maps of a trained network differ from machine to machine: not compared.
 shown = [int((test_y == digit).nonzero()[0]) for digit in (0, 3, 4, 7, 8)]
 few = test_x[shown]
-maps = nets[0].encode(nets[0].tokens(few))[1]
+maps = nets[0].encode(nets[0].embed(few))[1]
 choices = {f"attention, block {n}": maps[n - 1][:, :, 0, 1:].mean(1) for n in (1, 2)}
 choices["rollout"] = rollout(maps)
 steps = (0, 1, 2, 4, 8)
@@ -750,9 +744,9 @@ RATES = (3e-3, 1e-2, 3e-2)
 by_read = {}
 for read in READ:
     rates = RATES if read != "corner" else (1e-2,)
-    each = torch.tensor(rates).repeat_interleave(RUNS)
-    trained = train(partial(TinyViT, read), [digits] * len(each), each)
-    by_rate = accuracy(trained).view(-1, RUNS)
+    each = [rate for rate in rates for _ in RUNS]
+    trained = train(partial(TinyViT, read), [*RUNS] * len(rates), each)
+    by_rate = accuracy(trained).view(-1, len(RUNS))
     by_read |= {(read, rate): found for rate, found in zip(rates, by_rate, strict=True)}
 
 # %% tags=["hide-input"]
@@ -815,8 +809,8 @@ The rest three runs cannot decide. Had we run one seed at one rate, we could hav
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
 error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
 at 0.03 with a short bar, but three runs also tell little about their own spread. Set
-`RUNS = 12` where it is defined and wait a few minutes: that bar grows to several times
-its length.
+`RUNS = range(12)` where it is defined and wait a few minutes: that bar grows to several
+times its length.
 
 The paper had the same experience. Its authors first tried mean pooling, found it very
 poor, and then found that neither the missing token nor the pooling was to blame: it
@@ -873,19 +867,19 @@ looked up in the same table as all others. ViT has no vocabulary, and keeps a pa
 # %%
 vocabulary = nn.Embedding(3, 32).to(device)
 with torch.no_grad():
-    vocabulary.weight[0] = net.token[0]
+    vocabulary.weight[0] = net.class_token[0]
 net.zero_grad()
 word = torch.zeros(64, 1, dtype=torch.int64, device=device)
 looked_up = vocabulary(word)  # (64, 1, 32)
-patches = net.embed(patchify(test_x[:64])) + net.position
-sequence = torch.cat([looked_up + net.place, patches], dim=1)
+patches = net.patch_embed(patchify(test_x[:64, None], 2)) + net.position
+sequence = torch.cat([looked_up + net.class_position, patches], dim=1)
 scores = net.answer(net.encode(sequence)[0][-1])
 F.cross_entropy(scores, test_y[:64]).backward()
 row = vocabulary.weight.grad.clone()
 F.cross_entropy(net(test_x[:64]), test_y[:64]).backward()
 same = torch.allclose(scores, net(test_x[:64]), atol=1e-3)
 print("same scores:", same)
-print("same gradient:", torch.allclose(row[0], net.token.grad[0], atol=1e-4))
+print("same gradient:", torch.allclose(row[0], net.class_token.grad[0], atol=1e-4))
 print("gradient of the other words: zero", bool((row[1:] == 0).all()))
 
 # %% [markdown]
@@ -944,11 +938,11 @@ While the next cell runs it draws its progress; the picture goes when training e
 
 
 # %%
-def jiggle(images: torch.Tensor) -> torch.Tensor:
+def jiggle(images: torch.Tensor, generator=None) -> torch.Tensor:
     """Images (..., 8, 8), each a little turned, scaled, slanted and shifted."""
     x, black = images.view(-1, 1, 8, 8), images.min()
     size = torch.tensor([0.05, 0.07, 0.06, 0.07, 0.05, 0.06])  # 0.25 is one pixel
-    change = size * (2 * torch.rand(len(x), 6) - 1)
+    change = size * (2 * torch.rand(len(x), 6, generator=generator) - 1)
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]) + change
     grid = F.affine_grid(matrix.view(-1, 2, 3), x.shape, align_corners=False)
     return F.grid_sample(x - black, grid, align_corners=False).view_as(images) + black
@@ -957,32 +951,45 @@ def jiggle(images: torch.Tensor) -> torch.Tensor:
 # %%
 both = [digits, writers]
 splits = [split for split in both for _ in range(2)]  # four networks, two for each
-tests = torch.stack([split.test_x for split in splits]).to(device)
-right = torch.stack([split.test_y for split in splits]).to(device)
-RECIPE = {"rate": 4e-3, "steps": 440, "batch": 64, "smoothing": 0.1, "change": jiggle}
+STEPS = 440  # 20 epochs: a batch has 64 of the 1,415 images
 
 
-def recipe(make, report) -> torch.Tensor:
+def draw(generator):
+    split = splits[generator.initial_seed() - BATCHES]  # by the run's number
+    pick = torch.randint(len(split.train_y), (64,), generator=generator)
+    return jiggle(split.train_x[pick], generator), split.train_y[pick]
+
+
+def smooth_loss(net, x, classes):
+    return F.cross_entropy(net(x), classes, label_smoothing=0.1)
+
+
+# %%
+def recipe(make, report=lambda step, values: None) -> torch.Tensor:
     """Train four networks make(); accuracies (10 times, 2 splits, 2 runs), per cent."""
     average, curve = {}, []
 
-    def watch(step, run_all, weights):
-        for name, w in weights.items():
+    def watch(step, runs):
+        for name, w in runs.weights.items():
             mean = average.setdefault(name, w.detach().clone())
             mean.lerp_(w.detach(), 1 - min(0.99, (1 + step) / (10 + step)))
         if step % 44 == 0:  # two epochs
-            with torch.no_grad():
-                hits = (run_all(average, tests).argmax(-1) == right).double().mean(1)
-            curve.append(100 * hits.cpu().view(2, 2))
+            averaged = replace(runs, weights=average)
+            hits = []
+            for n, split in enumerate(both):
+                said = averaged(split.test_x)[2 * n : 2 * n + 2].argmax(-1).cpu()
+                hits.append((said == split.test_y).double().mean(1))
+            curve.append(100 * torch.stack(hits))
             report(step, curve[-1].mean(1))
 
-    train(make, splits, **RECIPE, watch=watch)
+    settings = {"steps": STEPS, "lr": 4e-3, "seeds": range(4), **TRAINING}
+    labkit.train(make, draw, smooth_loss, **settings, watch=watch)
     return torch.stack(curve)
 
 
 # %%
 TESTS = ("random split", "new writers")
-with plots.Live(RECIPE["steps"], TESTS, "test accuracy, %") as live:
+with plots.Live(STEPS, TESTS, "test accuracy, %") as live:
     curve = recipe(partial(TinyViT, "all"), live.update)
 scores = {"ViT": curve[-1]}
 random_split, new_writers = curve[-1].mean(1).tolist()
@@ -1043,12 +1050,8 @@ def perceptron():
     return nn.Sequential(nn.Flatten(), *layers, nn.Linear(128, 10))
 
 
-def quiet(step, values):
-    """Draw nothing."""
-
-
-scores["MLP"] = recipe(perceptron, quiet)[-1]
-scores["CNN"] = recipe(SmallCNN, quiet)[-1]
+scores["MLP"] = recipe(perceptron)[-1]
+scores["CNN"] = recipe(SmallCNN)[-1]
 
 # %%
 torch.manual_seed(0)

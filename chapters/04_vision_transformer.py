@@ -17,10 +17,11 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-from labkit import device, plots, seed_everything
+import labkit
+from labkit import plots, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 r"""

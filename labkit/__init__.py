@@ -1,6 +1,7 @@
 """What the notebooks of this course import.
 
-    from labkit import check, device, plots, seed_everything
+    import labkit  # for labkit.device() and labkit.train(…)
+    from labkit import check, plots, seed_everything
 
 Nothing that is taught lives here: every line of the models stands in a notebook.
 """

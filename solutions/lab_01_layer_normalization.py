@@ -25,10 +25,11 @@ The exercises ask you to write out what PyTorch has. Its ready-made norms
 import torch
 from torch import nn
 
-from labkit import check, device, seed_everything
+import labkit
+from labkit import check, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 r"""

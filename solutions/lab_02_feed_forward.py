@@ -23,10 +23,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import check, device, seed_everything
+import labkit
+from labkit import check, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 r"""
@@ -137,17 +138,17 @@ $2 \cdot 768 \cdot 3072 + 3072 + 768 = 4{,}722{,}432$ parameters.
 class FeedForward(nn.Module):
     """The feed-forward sublayer of a Transformer block.
 
-    dim         int, width D of a token
-    hidden_dim  int, hidden width H
-    dropout     float, probability to drop a value in training
-    forward     x (..., D) → (..., D)
+    dim      int, width D of a token
+    hidden   int, hidden width H
+    dropout  float, probability to drop a value in training
+    forward  x (..., D) → (..., D)
     """
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
         # BEGIN SOLUTION
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
         # END SOLUTION
 
@@ -230,30 +231,30 @@ the feed-forward network, and the crossover lies at 1,536 tokens.
 
 
 # %% tags=["exercise"]
-def block_macs(tokens, dim, hidden_dim):
+def block_macs(tokens, dim, hidden):
     """Multiply-accumulates of one Transformer block for a whole sequence.
 
-    tokens, dim, hidden_dim  ints T, D, H
+    tokens, dim, hidden  ints T, D, H
     Returns  dict with the ints attention_projections, attention_core, feed_forward
     """
     # BEGIN SOLUTION
     return {
         "attention_projections": 4 * tokens * dim * dim,
         "attention_core": 2 * tokens * tokens * dim,
-        "feed_forward": 2 * tokens * dim * hidden_dim,
+        "feed_forward": 2 * tokens * dim * hidden,
     }
     # END SOLUTION
 
 
-def crossover_tokens(dim, hidden_dim):
+def crossover_tokens(dim, hidden):
     """The number of tokens from which the attention sublayer costs more.
 
-    dim, hidden_dim  ints D, H
+    dim, hidden  ints D, H
     Returns  int: both sublayers cost the same there; 0 if attention always costs more
     """
     # BEGIN SOLUTION
     # 4·T·D² + 2·T²·D = 2·T·D·H, divided by 2·T·D: 2·D + T = H
-    return max(0, hidden_dim - 2 * dim)
+    return max(0, hidden - 2 * dim)
     # END SOLUTION
 
 

@@ -25,10 +25,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import check, device, seed_everything
+import labkit
+from labkit import check, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 r"""
@@ -103,14 +104,14 @@ $[0, 1, 2]$ and $[3, 4, 5]$.
 
 
 # %% tags=["exercise"]
-def split_heads(x, num_heads):
+def split_heads(x, heads):
     """Give every head its block of channels.
 
-    x        (B, T, D), D divisible by num_heads
-    Returns  (B, num_heads, T, D / num_heads)
+    x        (B, T, D), D divisible by heads
+    Returns  (B, heads, T, D / heads)
     """
     # BEGIN SOLUTION
-    x = x.unflatten(-1, (num_heads, -1))  # (B, T, h, d)
+    x = x.unflatten(-1, (heads, -1))  # (B, T, h, d)
     return x.transpose(1, 2)  # (B, h, T, d)
     # END SOLUTION
 
@@ -159,9 +160,7 @@ $y = V W_{\text{out}}^\top + b_{\text{out}}$, whatever the queries are.
 
 
 # %% tags=["exercise"]
-def multi_head_attention(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def multi_head_attention(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """Self-attention of several heads, with given weights.
 
     x          (B, T, D)
@@ -174,11 +173,11 @@ def multi_head_attention(
     """
     # BEGIN SOLUTION
     packed = F.linear(x, in_weight, in_bias)  # (B, T, 3D)
-    query, key, value = (split_heads(part, num_heads) for part in packed.chunk(3, -1))
+    query, key, value = (split_heads(part, heads) for part in packed.chunk(3, -1))
     if keep is not None:
         keep = keep[:, None]  # (B, 1, T, T): the same for all heads
-    heads, _ = scaled_dot_product_attention(query, key, value, keep)  # (B, h, T, d)
-    return F.linear(merge_heads(heads), out_weight, out_bias)
+    mixed, _ = scaled_dot_product_attention(query, key, value, keep)  # (B, h, T, d)
+    return F.linear(merge_heads(mixed), out_weight, out_bias)
     # END SOLUTION
 
 
@@ -196,7 +195,7 @@ x = torch.randn(2, 5, 12).to(device)
 given = (theirs.in_proj_weight, theirs.in_proj_bias)
 given += (theirs.out_proj.weight, theirs.out_proj.bias)
 with torch.no_grad():
-    difference = multi_head_attention(x, *given, num_heads=3) - theirs(x, x, x)[0]
+    difference = multi_head_attention(x, *given, heads=3) - theirs(x, x, x)[0]
 print("agrees with PyTorch:", bool(difference.abs().max() < 1e-5))
 
 # %% [markdown]
@@ -218,15 +217,15 @@ with 1 head as with 12.
 class MultiHeadAttention(nn.Module):
     """Multi-head self-attention.
 
-    dim        int, width D of a token, divisible by num_heads
-    num_heads  int h
-    forward    x (B, T, D), keep bool (B, T, T) or None → (B, T, D)
+    dim      int, width D of a token, divisible by heads
+    heads    int h
+    forward  x (B, T, D), keep bool (B, T, T) or None → (B, T, D)
     """
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
         # BEGIN SOLUTION
-        self.num_heads = num_heads
+        self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         # END SOLUTION
@@ -234,7 +233,7 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x, keep=None):
         # BEGIN SOLUTION
         weights = (self.qkv.weight, self.qkv.bias, self.proj.weight, self.proj.bias)
-        return multi_head_attention(x, *weights, self.num_heads, keep)
+        return multi_head_attention(x, *weights, self.heads, keep)
         # END SOLUTION
 
 

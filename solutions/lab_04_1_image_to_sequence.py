@@ -23,10 +23,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import check, data, device, plots, seed_everything
+import labkit
+from labkit import check, data, plots, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 """
@@ -352,18 +353,18 @@ float32 takes $197^2 \cdot 4 = 155{,}236$ bytes.
 
 
 # %% tags=["exercise"]
-def attention_bytes(height, width, patch, num_heads, bytes_per_value):
+def attention_bytes(height, width, patch, heads, bytes_per_value):
     """Memory of the attention weights of one layer, for one image.
 
     height, width    ints, in pixels
     patch            int P, divides both
-    num_heads        int h
+    heads            int h
     bytes_per_value  int
     Returns          int, in bytes; the [class] token counts
     """
     # BEGIN SOLUTION
     tokens = (height // patch) * (width // patch) + 1
-    return num_heads * tokens**2 * bytes_per_value
+    return heads * tokens**2 * bytes_per_value
     # END SOLUTION
 
 

@@ -25,10 +25,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import check, data, device, plots, seed_everything
+import labkit
+from labkit import check, data, plots, seed_everything
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 
 # %% [markdown]
 r"""
@@ -41,9 +42,9 @@ E_{\text{pos}} \in \mathbb{R}^{(N + 1) \times D}
 $$
 
 Cut each image into patches, row by row; flatten each patch in the order channel, row,
-column; project it with `projection_weight` $(D, C P^2)$, which is $E^\top$, and
-`projection_bias` $(D)$. Put `class_token` $(D)$ in front of each image's tokens, then
-add `position_embeddings` $(N + 1, D)$. Height and width need not be equal.
+column; project it with `patch_embed_weight` $(D, C P^2)$, which is $E^\top$, and
+`patch_embed_bias` $(D)$. Put `class_token` $(D)$ in front of each image's tokens, then
+add `position` $(N + 1, D)$. Height and width need not be equal.
 
 Worked number: a 6 × 9 image cut into patches of side 3 has $N = 2 \cdot 3 = 6$ patches.
 The pixel in row 4, column 7 lies in the second row of patches, third column: patch 6,
@@ -52,18 +53,16 @@ so token 6.
 
 
 # %% tags=["exercise"]
-def embed(
-    images, projection_weight, projection_bias, class_token, position_embeddings, patch
-):
+def embed(images, patch_embed_weight, patch_embed_bias, class_token, position, patch):
     """The encoder's input z_0.
 
-    images               (B, C, H, W)
-    projection_weight    (D, C·P·P)
-    projection_bias      (D,)
-    class_token          (D,)
-    position_embeddings  (N + 1, D)
-    patch                int P; divides H and W
-    Returns              (B, N + 1, D)
+    images              (B, C, H, W)
+    patch_embed_weight  (D, C·P·P)
+    patch_embed_bias    (D,)
+    class_token         (D,)
+    position            (N + 1, D)
+    patch               int P; divides H and W
+    Returns             (B, N + 1, D)
 
     Dosovitskiy et al. 2021, equation (1), arXiv:2010.11929
     """
@@ -71,9 +70,9 @@ def embed(
     B, C, H, W = images.shape
     grid = images.reshape(B, C, H // patch, patch, W // patch, patch)
     patches = grid.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, N, C·P·P)
-    tokens = F.linear(patches, projection_weight, projection_bias)  # (B, N, D)
+    tokens = F.linear(patches, patch_embed_weight, patch_embed_bias)  # (B, N, D)
     first = class_token.expand(B, 1, -1)
-    return torch.cat([first, tokens], dim=1) + position_embeddings
+    return torch.cat([first, tokens], dim=1) + position
     # END SOLUTION
 
 
@@ -111,25 +110,25 @@ give 0 and the block returns $z$ itself.
 
 
 # %% tags=["exercise"]
-class EncoderBlock(nn.Module):
+class Block(nn.Module):
     """One layer of the encoder: attention, then feed-forward, each with its residual.
 
-    dim         int, width D of a token
-    num_heads   int h, divides dim
-    hidden_dim  int, hidden width of the feed-forward network
-    forward     z (B, T, D) → (B, T, D)
+    dim      int, width D of a token
+    heads    int h, divides dim
+    hidden   int, hidden width of the feed-forward network
+    forward  z (B, T, D) → (B, T, D)
 
     Dosovitskiy et al. 2021, equations (2) and (3)
     """
 
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
         # BEGIN SOLUTION
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         # END SOLUTION
 
     def forward(self, z):
@@ -141,10 +140,10 @@ class EncoderBlock(nn.Module):
 
 
 # %% tags=["check"]
-check("4.2.2", EncoderBlock)
+check("4.2.2", Block)
 
 # %%
-block = EncoderBlock(12, 3, 48).to(device)
+block = Block(12, 3, 48).to(device)
 z = torch.randn(2, 5, 12).to(device)
 for layer in (block.attention.out_proj, block.fc2):
     nn.init.zeros_(layer.weight)
@@ -159,17 +158,16 @@ $$
 y = \operatorname{LN}(z_L^0)
 $$
 
-Register `projection` (`nn.Linear` from $C P^2$ to $D$), the parameters `class_token`
-$(1, 1, D)$ and `position_embeddings` $(1, N + 1, D)$, the layers `blocks` ($L$ times
-your `EncoderBlock`, in an `nn.ModuleList` or `nn.Sequential`), `norm` (`eps=1e-6`), and
-`head` (`nn.Linear` from $D$ to $K$). Images are square. How parameters start is up to
-you.
+Register `patch_embed` (`nn.Linear` from $C P^2$ to $D$), the parameters `class_token`
+$(1, 1, D)$ and `position` $(1, N + 1, D)$, the layers `blocks` ($L$ times your `Block`,
+in an `nn.ModuleList` or `nn.Sequential`), `norm` (`eps=1e-6`), and `head` (`nn.Linear`
+from $D$ to $K$). Images are square. How parameters start is up to you.
 
 `encode` returns $y$, the representation of the image; `forward` returns the logits,
 what the head makes of $y$. You may call your `embed`.
 
 Worked number: with `image_size=8`, `patch=2`, the digits make 16 patches, so
-`position_embeddings` has shape $(1, 17, D)$.
+`position` has shape $(1, 17, D)$.
 """
 
 
@@ -180,8 +178,8 @@ class VisionTransformer(nn.Module):
     image_size   int, height and width of the images; patch divides it
     patch        int P              channels     int C
     num_classes  int K              dim          int D
-    depth        int L              num_heads    int h
-    hidden_dim   int, hidden width of the feed-forward networks
+    depth        int L              heads        int h
+    hidden       int, hidden width of the feed-forward networks
     encode       images (B, C, H, W) → y (B, D), equation (4)
     forward      images (B, C, H, W) → logits (B, K)
 
@@ -196,28 +194,26 @@ class VisionTransformer(nn.Module):
         num_classes,
         dim,
         depth,
-        num_heads,
-        hidden_dim,
+        heads,
+        hidden,
     ):
         super().__init__()
         # BEGIN SOLUTION
         self.patch = patch
         tokens = (image_size // patch) ** 2 + 1
-        self.projection = nn.Linear(channels * patch**2, dim)
+        self.patch_embed = nn.Linear(channels * patch**2, dim)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
-        self.position_embeddings = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
-        self.blocks = nn.Sequential(
-            *(EncoderBlock(dim, num_heads, hidden_dim) for _ in range(depth))
-        )
+        self.position = nn.Parameter(0.02 * torch.randn(1, tokens, dim))
+        self.blocks = nn.Sequential(*(Block(dim, heads, hidden) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, num_classes)
         # END SOLUTION
 
     def encode(self, images):
         # BEGIN SOLUTION
-        weights = self.projection.weight, self.projection.bias
-        first, places = self.class_token[0, 0], self.position_embeddings[0]
-        z = embed(images, *weights, first, places, self.patch)  # (B, N + 1, D)
+        weights = self.patch_embed.weight, self.patch_embed.bias
+        first, position = self.class_token[0, 0], self.position[0]
+        z = embed(images, *weights, first, position, self.patch)  # (B, N + 1, D)
         return self.norm(self.blocks(z)[:, 0])
         # END SOLUTION
 
@@ -267,7 +263,7 @@ Worked number: ViT-B/16 has $P = 16$, $C = 3$, $D = 768$, $L = 12$ and hidden wi
 
 
 # %% tags=["exercise"]
-def parameter_count(image_size, patch, channels, num_classes, dim, depth, hidden_dim):
+def parameter_count(image_size, patch, channels, num_classes, dim, depth, hidden):
     """Number of parameters of a VisionTransformer; the number of heads is no matter.
 
     All arguments are ints, as in VisionTransformer.
@@ -277,7 +273,7 @@ def parameter_count(image_size, patch, channels, num_classes, dim, depth, hidden
     patches = (image_size // patch) ** 2
     embedding = (channels * patch**2 + 1) * dim + dim + (patches + 1) * dim
     attention = 4 * (dim + 1) * dim
-    feed_forward = (dim + 1) * hidden_dim + (hidden_dim + 1) * dim
+    feed_forward = (dim + 1) * hidden + (hidden + 1) * dim
     norm = 2 * dim
     head = (dim + 1) * num_classes
     return embedding + depth * (attention + feed_forward + 2 * norm) + norm + head
@@ -302,10 +298,10 @@ layer, its state dict holds
 
 | torchvision | yours |
 |---|---|
-| `conv_proj.weight` $(D, C, P, P)$ | `projection.weight` $(D, C P^2)$ |
-| `conv_proj.bias` | `projection.bias` |
+| `conv_proj.weight` $(D, C, P, P)$ | `patch_embed.weight` $(D, C P^2)$ |
+| `conv_proj.bias` | `patch_embed.bias` |
 | `class_token` | `class_token` |
-| `encoder.pos_embedding` | `position_embeddings` |
+| `encoder.pos_embedding` | `position` |
 | `encoder.layers.encoder_layer_i.ln_1.…` | `blocks.i.norm1.…` |
 | `encoder.layers.encoder_layer_i.self_attention.…` | `blocks.i.attention.…` |
 | `encoder.layers.encoder_layer_i.ln_2.…` | `blocks.i.norm2.…` |
@@ -332,8 +328,8 @@ def load_torchvision_weights(model, state_dict):
     """
     # BEGIN SOLUTION
     names = {
-        r"^conv_proj\.": "projection.",
-        r"^encoder\.pos_embedding$": "position_embeddings",
+        r"^conv_proj\.": "patch_embed.",
+        r"^encoder\.pos_embedding$": "position",
         r"^encoder\.layers\.encoder_layer_(\d+)\.": r"blocks.\1.",
         r"^encoder\.ln\.": "norm.",
         r"^heads\.head\.": "head.",
@@ -390,18 +386,18 @@ of 384 pixels the grid is 24 × 24, and 577 rows are needed.
 
 
 # %% tags=["exercise"]
-def resize_position_embeddings(position_embeddings, old_grid, new_grid):
+def resize_position_embeddings(position, old_grid, new_grid):
     """Position embeddings for another grid of patches.
 
-    position_embeddings  (1, 1 + h·w, D)
-    old_grid             (h, w), rows and columns
-    new_grid             (h', w')
-    Returns              (1, 1 + h'·w', D); row 0 is the same
+    position  (1, 1 + h·w, D)
+    old_grid  (h, w), rows and columns
+    new_grid  (h', w')
+    Returns   (1, 1 + h'·w', D); row 0 is the same
 
     Dosovitskiy et al. 2021, section 3.2
     """
     # BEGIN SOLUTION
-    first, rest = position_embeddings[:, :1], position_embeddings[:, 1:]
+    first, rest = position[:, :1], position[:, 1:]
     grid = rest.unflatten(1, old_grid).permute(0, 3, 1, 2)  # (1, D, h, w)
     grid = F.interpolate(grid, tuple(new_grid), mode="bicubic", align_corners=False)
     return torch.cat([first, grid.flatten(2).mT], dim=1)

@@ -27,11 +27,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import check, data, device, plots, seed_everything
+import labkit
+from labkit import check, data, plots, seed_everything
 from labkit.explore import drawing
 
 seed_everything(0)
-device = device()
+device = labkit.device()
 torch.set_num_threads(1)  # tensors this small: two threads would wait for each other
 
 # %% [markdown]
@@ -39,7 +40,7 @@ r"""
 ## Exercise 4.3.1 — The [class] token (2 points)
 
 A module that puts one learned vector in front of the tokens of every sample:
-$(B, N, D) \to (B, N + 1, D)$. Register it as the parameter `token` of shape
+$(B, N, D) \to (B, N + 1, D)$. Register it as the parameter `class_token` of shape
 $(1, 1, D)$. How it starts is up to you: zeros, as in Dosovitskiy et al.'s code, or
 small random numbers do equally well.
 
@@ -54,9 +55,10 @@ batch.
 class ClassToken(nn.Module):
     """Puts the [class] token in front.
 
-    dim      int, width D of a token
-    token    parameter (1, 1, D)
-    forward  x (B, N, D) → (B, N + 1, D); token 0 of every sample is the [class] token
+    dim          int, width D of a token
+    class_token  parameter (1, 1, D)
+    forward      x (B, N, D) → (B, N + 1, D);
+                 token 0 of every sample is the [class] token
 
     Dosovitskiy et al. 2021, equation (1), arXiv:2010.11929
     """
@@ -64,12 +66,12 @@ class ClassToken(nn.Module):
     def __init__(self, dim):
         super().__init__()
         # BEGIN SOLUTION
-        self.token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
+        self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
         # END SOLUTION
 
     def forward(self, x):
         # BEGIN SOLUTION
-        first = self.token.expand(len(x), -1, -1)  # (B, 1, D)
+        first = self.class_token.expand(len(x), -1, -1)  # (B, 1, D)
         return torch.cat([first, x], dim=1)
         # END SOLUTION
 
@@ -309,23 +311,35 @@ keeps its attention weights, for your rollout.
 
 
 # %%
-class Layer(nn.Module):
+def split_heads(x, heads):  # (B, T, D) → (B, h, T, D/h)
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
+def merge_heads(x):  # (B, h, T, D/h) → (B, T, D)
+    return x.transpose(-3, -2).flatten(-2)
+
+
+class Block(nn.Module):
     """Equations (2) and (3): z (B, T, D) → (B, T, D)."""
 
     def __init__(self, dim, heads):
         super().__init__()
         self.heads, self.weights = heads, None
         self.norm1, self.norm2 = nn.LayerNorm(dim, 1e-6), nn.LayerNorm(dim, 1e-6)
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        up, down = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
-        self.mlp = nn.Sequential(up, nn.GELU(), down)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.fc2 = nn.Linear(dim, 2 * dim), nn.Linear(2 * dim, dim)
+
+    def attention(self, x):
+        qkv = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = (split_heads(part, self.heads) for part in qkv)
+        self.weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # (B, h, T, T)
+        return self.proj(merge_heads(self.weights @ v))
+
+    def mlp(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
 
     def forward(self, z):
-        qkv = self.qkv(self.norm1(z)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # (B, h, T, d) each
-        scores = query @ key.mT / math.sqrt(query.shape[-1])
-        self.weights = torch.softmax(scores, -1)  # (B, h, T, T)
-        z = z + self.out((self.weights @ value).transpose(1, 2).flatten(2))
+        z = z + self.attention(self.norm1(z))
         return z + self.mlp(self.norm2(z))
 
 
@@ -336,15 +350,15 @@ class DigitReader(nn.Module):
     def __init__(self, how="class", dim=48, depth=3, heads=8):
         super().__init__()
         self.how = how
-        self.projection, self.class_token = nn.Linear(4, dim), ClassToken(dim)
-        self.positions = nn.Parameter(0.3 * torch.randn(17, dim))
-        self.layers = nn.Sequential(*(Layer(dim, heads) for _ in range(depth)))
+        self.patch_embed, self.class_token = nn.Linear(4, dim), ClassToken(dim)
+        self.position = nn.Parameter(0.3 * torch.randn(17, dim))
+        self.blocks = nn.Sequential(*(Block(dim, heads) for _ in range(depth)))
         self.norm, self.head = nn.LayerNorm(dim, 1e-6), nn.Linear(dim, 10)
 
     def forward(self, images):
         patches = F.unfold(images[:, None], 2, stride=2).mT  # (B, 16, 4)
-        z = self.class_token(self.projection(patches)) + self.positions
-        return self.head(pool(self.norm(self.layers(z)), self.how))
+        z = self.class_token(self.patch_embed(patches)) + self.position
+        return self.head(pool(self.norm(self.blocks(z)), self.how))
 
 
 seed_everything(0)
@@ -453,7 +467,7 @@ patches with the most rollout must hurt more than hiding the four with the least
 def where_from(model, images):
     """The rollout of each image, (B, 16)."""
     model.eval()(images)
-    return attention_rollout(torch.stack([layer.weights for layer in model.layers]))
+    return attention_rollout(torch.stack([block.weights for block in model.blocks]))
 
 
 def hide(images, patches):

@@ -14,13 +14,11 @@ B_16 = (224, 16, 3, 1000, 768, 12, 12, 3072)
 SIZE = (32, 8, 3, 7, 48, 3, 4, 96)  # image, patch, channels, classes, dim, L, h, hidden
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 TIMM_TO_OURS = {
-    "patch_embed.proj": "projection",
+    "patch_embed.proj": "patch_embed",
     "cls_token": "class_token",
-    "pos_embed": "position_embeddings",
-    ".attn.proj": ".attention.out",
-    ".attn.": ".attention.",
-    ".fc1": ".0",
-    ".fc2": ".2",
+    "pos_embed": "position",
+    ".attn.": ".",
+    ".mlp.": ".",
 }
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 

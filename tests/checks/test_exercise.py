@@ -28,11 +28,11 @@ def test_a_mistake_stands_in_for_a_name_that_is_asked_for():
 def test_only_the_mistake_that_is_told_is_explained():
     """Of two functions both are wrong: the sentence belongs to the message."""
 
-    def block_macs(tokens, dim, hidden_dim):
-        return dict.fromkeys(right(tokens, dim, hidden_dim), 1)
+    def block_macs(tokens, dim, hidden):
+        return dict.fromkeys(right(tokens, dim, hidden), 1)
 
-    def crossover_tokens(dim, hidden_dim):
-        return hidden_dim
+    def crossover_tokens(dim, hidden):
+        return hidden
 
     exercise = find("2.5")
     right = exercise.reference["block_macs"]

@@ -11,10 +11,10 @@ from labkit.checks.probes import Case
 class RightModule(nn.Module):
     """The right module, for mistakes to go wrong from in one place each."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
 
     def activation(self, hidden):
@@ -50,7 +50,7 @@ def dropout_acts_in_training(cases: Cases, replies: Replies) -> str | None:
 
 
 class FeedForwardModule(Exercise):
-    """FeedForward(dim, hidden_dim, dropout): fc1, GELU, fc2."""
+    """FeedForward(dim, hidden, dropout): fc1, GELU, fc2."""
 
     number = "2.3"
     reference = {"FeedForward": RightModule}
@@ -67,7 +67,7 @@ class FeedForwardModule(Exercise):
             yield Case(
                 name,
                 "FeedForward",
-                {"dim": D, "hidden_dim": H},
+                {"dim": D, "hidden": H},
                 options,
                 state={
                     "fc1.weight": draw.normal(H, D),
@@ -86,8 +86,8 @@ class DropoutAlways(RightModule):
     """Your dropout acts in eval mode too. Use an nn.Dropout, or F.dropout with
     training=self.training."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
-        super().__init__(dim, hidden_dim)
+    def __init__(self, dim, hidden, dropout=0.0):
+        super().__init__(dim, hidden)
         self.p = dropout
 
     def forward(self, x):
@@ -99,16 +99,16 @@ class DropoutKeeps(RightModule):
     """Your dropout keeps a value with probability dropout. That is the probability to
     drop one, as in nn.Dropout(dropout)."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
-        super().__init__(dim, hidden_dim, 1 - dropout if dropout else 0.0)
+    def __init__(self, dim, hidden, dropout=0.0):
+        super().__init__(dim, hidden, 1 - dropout if dropout else 0.0)
 
 
 @FeedForwardModule.mistake
 class DropoutNever(RightModule):
     """Your dropout does nothing: the dropout argument is not used in training."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
-        super().__init__(dim, hidden_dim)
+    def __init__(self, dim, hidden, dropout=0.0):
+        super().__init__(dim, hidden)
 
 
 @FeedForwardModule.mistake
@@ -153,10 +153,10 @@ class ResidualInside(RightModule):
 
 @FeedForwardModule.mistake
 class NoHiddenWidth(nn.Module):
-    """Both of your layers have width dim. The first goes from dim to hidden_dim, the
+    """Both of your layers have width dim. The first goes from dim to hidden, the
     second back."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
@@ -165,10 +165,10 @@ class NoHiddenWidth(nn.Module):
 class NoBias(nn.Module):
     """Your linear layers have no bias."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim, bias=False)
-        self.fc2 = nn.Linear(hidden_dim, dim, bias=False)
+        self.fc1 = nn.Linear(dim, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, dim, bias=False)
 
 
 @FeedForwardModule.mistake
@@ -177,9 +177,9 @@ class LayersInAList(nn.Module):
     __init__. In a plain Python list, in a variable without self or made in forward,
     they are not part of the module."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.layers = [nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)]
+        self.layers = [nn.Linear(dim, hidden), nn.Linear(hidden, dim)]
 
 
 @FeedForwardModule.mistake
@@ -187,10 +187,10 @@ class LayersInASequential(nn.Module):
     """You keep the layers in an nn.Sequential, which calls them 0 and 2. Here they are
     to be called fc1 and fc2: assign each to self."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim)
+            nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         )
 
 

@@ -26,8 +26,8 @@ class Heads(Exercise):
     properties = (a_head_holds_neighbouring_channels,)
 
     @staticmethod
-    def split_heads(x, num_heads):
-        return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    def split_heads(x, heads):
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
     @staticmethod
     def merge_heads(x):
@@ -37,35 +37,35 @@ class Heads(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, T, h, d = draw.sizes(4, low=2)
-        args = {"x": draw.normal(B, T, h * d), "num_heads": h}
+        args = {"x": draw.normal(B, T, h * d), "heads": h}
         yield Case("split_heads, x (B, T, D)", "split_heads", args)
         yield Case("merge_heads", "merge_heads", {"x": draw.normal(B, h, T, d)})
-        one = {"x": draw.normal(B, T, d), "num_heads": 1}
+        one = {"x": draw.normal(B, T, d), "heads": 1}
         yield Case("a single head", "split_heads", one, edge=True)
 
 
 @Heads.mistake(of="split_heads")
-def viewed_not_transposed(x, num_heads):
+def viewed_not_transposed(x, heads):
     """Your split_heads reshapes straight to (B, h, T, D/h). The shape is right, but a
     head then holds pieces of several tokens: first (B, T, h, D/h), then transpose."""
     B, T, D = x.shape
-    return x.reshape(B, num_heads, T, D // num_heads)
+    return x.reshape(B, heads, T, D // heads)
 
 
 @Heads.mistake(of="split_heads")
-def split_interleaved(x, num_heads):
+def split_interleaved(x, heads):
     """Your split_heads deals the channels out in turn. Head i takes the i-th block of
     D/h neighbouring channels, as nn.MultiheadAttention does."""
     B, T, D = x.shape
-    return x.reshape(B, T, D // num_heads, num_heads).permute(0, 3, 1, 2)
+    return x.reshape(B, T, D // heads, heads).permute(0, 3, 1, 2)
 
 
 @Heads.mistake(of="split_heads")
-def split_not_moved(x, num_heads):
+def split_not_moved(x, heads):
     """Your split_heads leaves the heads behind the tokens, (B, T, h, D/h). Attention
     runs over the last two axes, so the heads must come before the tokens."""
     B, T, D = x.shape
-    return x.reshape(B, T, num_heads, D // num_heads)
+    return x.reshape(B, T, heads, D // heads)
 
 
 @Heads.mistake(of="merge_heads")

@@ -16,9 +16,9 @@ from labkit.exercises.lab_03_multi_head_attention.multi_head import multi_head
 class RightModule(nn.Module):
     """The right module, for mistakes to go wrong from in one place each."""
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.num_heads = num_heads
+        self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
@@ -26,7 +26,7 @@ class RightModule(nn.Module):
         return self.qkv(x).chunk(3, dim=-1)
 
     def forward(self, x, keep=None):
-        return self.proj(multi_head(x, self.parts(x), self.num_heads, keep))
+        return self.proj(multi_head(x, self.parts(x), self.heads, keep))
 
 
 def converted(attention, kind=RightModule, copied=("qkv", "proj", "bias")):
@@ -48,7 +48,7 @@ def converted(attention, kind=RightModule, copied=("qkv", "proj", "bias")):
 
 
 class MultiHeadModule(Exercise):
-    """MultiHeadAttention(dim, num_heads), and from_torch to fill it."""
+    """MultiHeadAttention(dim, heads), and from_torch to fill it."""
 
     number = "3.4"
     reference = {"MultiHeadAttention": RightModule, "from_torch": converted}
@@ -58,7 +58,7 @@ class MultiHeadModule(Exercise):
     def draw_cases(self, draw: Draw):
         B, T, h, d = draw.sizes(4, low=2)
         D = h * d
-        sizes = {"dim": D, "num_heads": h}
+        sizes = {"dim": D, "heads": h}
         yield Case("a fresh module", "MultiHeadAttention", sizes)
         state = {
             "in_proj_weight": draw.normal(3 * D, D, std=0.5),
@@ -81,7 +81,7 @@ class ThreeLayers(nn.Module):
     """You registered separate layers for query, key and value. Here they are one linear
     layer, qkv, of width 3 · dim."""
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
         self.query, self.key = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.value, self.proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
@@ -89,20 +89,20 @@ class ThreeLayers(nn.Module):
 
 @MultiHeadModule.mistake(of="MultiHeadAttention")
 class FullWidthHeads(nn.Module):
-    """You gave every head the model's full width. With num_heads heads each has width
-    dim / num_heads, so qkv has 3 · dim outputs, whatever the number of heads."""
+    """You gave every head the model's full width. With h heads each has width
+    dim / h, so qkv has 3 · dim outputs, whatever the number of heads."""
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.qkv = nn.Linear(dim, 3 * dim * num_heads)
-        self.proj = nn.Linear(dim * num_heads, dim)
+        self.qkv = nn.Linear(dim, 3 * dim * heads)
+        self.proj = nn.Linear(dim * heads, dim)
 
 
 @MultiHeadModule.mistake(of="MultiHeadAttention")
 class NoProjectionBias(nn.Module):
     """Your qkv or proj has no bias. nn.MultiheadAttention's have one."""
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.proj = nn.Linear(dim, dim, bias=False)
@@ -155,7 +155,7 @@ def module_without_projection(attention):
 
     class Wrong(RightModule):
         def forward(self, x, keep=None):
-            return multi_head(x, self.parts(x), self.num_heads, keep)
+            return multi_head(x, self.parts(x), self.heads, keep)
 
     return converted(attention, Wrong)
 
@@ -165,7 +165,7 @@ def module_with_one_head(attention):
     """Your from_torch does not pass the number of heads on, or your module does not use
     it: what comes out is one head's work."""
     module = converted(attention)
-    module.num_heads = 1
+    module.heads = 1
     return module
 
 
@@ -180,9 +180,7 @@ def module_unscaled(attention):
                 return attend(query, key, value, keep, 1.0)
 
             parts = self.parts(x)
-            return self.proj(
-                multi_head(x, parts, self.num_heads, keep, attention=unscaled)
-            )
+            return self.proj(multi_head(x, parts, self.heads, keep, attention=unscaled))
 
     return converted(attention, Wrong)
 
@@ -195,7 +193,7 @@ def module_reads_heads_first(attention):
 
     class Wrong(RightModule):
         def parts(self, x):
-            packed = self.qkv(x).unflatten(-1, (self.num_heads, 3, -1))
+            packed = self.qkv(x).unflatten(-1, (self.heads, 3, -1))
             return packed.permute(3, 0, 1, 2, 4).flatten(3)
 
     return converted(attention, Wrong)
@@ -208,7 +206,7 @@ def module_views_heads(attention):
     class Wrong(RightModule):
         def forward(self, x, keep=None):
             parts, split = self.parts(x), viewed_not_transposed
-            return self.proj(multi_head(x, parts, self.num_heads, keep, split=split))
+            return self.proj(multi_head(x, parts, self.heads, keep, split=split))
 
     return converted(attention, Wrong)
 
@@ -220,6 +218,6 @@ def module_merges_wrongly(attention):
     class Wrong(RightModule):
         def forward(self, x, keep=None):
             parts, merge = self.parts(x), merged_not_transposed
-            return self.proj(multi_head(x, parts, self.num_heads, keep, merge=merge))
+            return self.proj(multi_head(x, parts, self.heads, keep, merge=merge))
 
     return converted(attention, Wrong)

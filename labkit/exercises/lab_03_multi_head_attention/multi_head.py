@@ -50,17 +50,17 @@ class MultiHead(Exercise):
 
     @staticmethod
     def multi_head_attention(
-        x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+        x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
     ):
         # PyTorch's mask says where not to look, one for each head of each sample.
-        mask = None if keep is None else (~keep).repeat_interleave(num_heads, 0)
+        mask = None if keep is None else (~keep).repeat_interleave(heads, 0)
         x = x.transpose(0, 1)  # PyTorch's function wants (T, B, D)
         output, _ = F.multi_head_attention_forward(
             x,
             x,
             x,
             x.shape[-1],
-            num_heads,
+            heads,
             in_weight,
             in_bias,
             None,
@@ -88,7 +88,7 @@ class MultiHead(Exercise):
             "in_bias": draw.normal(3 * D),
             "out_weight": draw.normal(D, D, std=0.5),
             "out_bias": draw.normal(D),
-            "num_heads": h,
+            "heads": h,
         }
         for title, tokens, masked in (
             ("no mask", x, {}),
@@ -105,50 +105,48 @@ def project(x, in_weight, in_bias):
     return F.linear(x, in_weight, in_bias).chunk(3, dim=-1)
 
 
-def multi_head(x, packed, num_heads, keep, split=None, merge=None, attention=attend):
+def multi_head(x, packed, heads, keep, split=None, merge=None, attention=attend):
     """Attention of several heads, put together from right or wrong parts."""
     split, merge = split or Heads.split_heads, merge or Heads.merge_heads
-    query, key, value = (split(part, num_heads) for part in packed)
+    query, key, value = (split(part, heads) for part in packed)
     keep = None if keep is None else keep.unsqueeze(-3)
     return merge(attention(query, key, value, keep)[0])
 
 
 @MultiHead.mistake
-def heads_viewed(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+def heads_viewed(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You split the heads by a reshape without a transposition: a head then holds
     pieces of several tokens."""
     packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, num_heads, keep, split=viewed_not_transposed)
+    joined = multi_head(x, packed, heads, keep, split=viewed_not_transposed)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
-def heads_merged_wrongly(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def heads_merged_wrongly(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You merged the heads without transposing back: the tokens are mixed up."""
     packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, num_heads, keep, merge=merged_not_transposed)
+    joined = multi_head(x, packed, heads, keep, merge=merged_not_transposed)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def heads_viewed_both_ways(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You reshape without transposing, both when splitting and when merging. The two
     fit each other and the shapes are right, but the heads hold pieces of several
     tokens."""
     packed = project(x, in_weight, in_bias)
     joined = multi_head(
-        x, packed, num_heads, keep, viewed_not_transposed, merged_not_transposed
+        x, packed, heads, keep, viewed_not_transposed, merged_not_transposed
     )
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def scaled_by_model_width(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You divided by the root of the model's width D. Every head has width D/h: its
     scores are divided by √(D/h)."""
@@ -157,12 +155,12 @@ def scaled_by_model_width(
         return attend(query, key, value, keep, 1 / math.sqrt(x.shape[-1]))
 
     packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    joined = multi_head(x, packed, heads, keep, attention=attention)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
-def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You do not divide the scores by √(D/h), or your function of exercise 3.1, which
     you may be calling, does not."""
 
@@ -170,52 +168,46 @@ def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=
         return attend(query, key, value, keep, 1.0)
 
     packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    joined = multi_head(x, packed, heads, keep, attention=attention)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
-def not_projected_out(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def not_projected_out(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You left the output projection out. It is what fuses the heads."""
-    return multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+    return multi_head(x, project(x, in_weight, in_bias), heads, keep)
 
 
 @MultiHead.mistake
-def out_bias_forgotten(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def out_bias_forgotten(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You left the output projection's bias out."""
-    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+    joined = multi_head(x, project(x, in_weight, in_bias), heads, keep)
     return F.linear(joined, out_weight)
 
 
 @MultiHead.mistake
-def in_bias_forgotten(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def in_bias_forgotten(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You left the bias of queries, keys and values out."""
-    joined = multi_head(x, project(x, in_weight, None), num_heads, keep)
+    joined = multi_head(x, project(x, in_weight, None), heads, keep)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def query_key_value_in_another_order(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You unpacked in_weight in another order. Its rows are those of the queries, then
     of the keys, then of the values."""
     key, query, value = project(x, in_weight, in_bias)
-    joined = multi_head(x, (query, key, value), num_heads, keep)
+    joined = multi_head(x, (query, key, value), heads, keep)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
-def packed_per_head(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+def packed_per_head(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You took in_weight as packed head by head. Its rows are all queries, then all
     keys, then all values, and each of these is split into heads."""
-    packed = F.linear(x, in_weight, in_bias).unflatten(-1, (num_heads, 3, -1))
+    packed = F.linear(x, in_weight, in_bias).unflatten(-1, (heads, 3, -1))
     query, key, value = packed.permute(3, 0, 2, 1, 4)
     keep = None if keep is None else keep.unsqueeze(-3)
     joined = Heads.merge_heads(attend(query, key, value, keep)[0])
@@ -223,25 +215,24 @@ def packed_per_head(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep
 
 
 @MultiHead.mistake
-def batch_attended(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+def batch_attended(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You attend over the samples: x was read as (T, B, D). Every sample stands
     alone."""
     turned = x.transpose(0, 1)
-    joined = multi_head(turned, project(turned, in_weight, in_bias), num_heads, None)
+    joined = multi_head(turned, project(turned, in_weight, in_bias), heads, None)
     return F.linear(joined.transpose(0, 1), out_weight, out_bias)
 
 
 @MultiHead.mistake
-def one_head_for_all(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
-    """You computed one head of width D. Split queries, keys and values into num_heads
-    heads."""
+def one_head_for_all(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """You computed one head of width D. Split queries, keys and values into h heads."""
     joined = multi_head(x, project(x, in_weight, in_bias), 1, keep)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def heads_share_their_weights(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You averaged the attention weights over the heads. Every head uses its own."""
 
@@ -250,25 +241,25 @@ def heads_share_their_weights(
         return weights.mean(1, keepdim=True) @ value, weights
 
     packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, num_heads, keep, attention=attention)
+    joined = multi_head(x, packed, heads, keep, attention=attention)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def multi_head_keep_inverted(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You took keep the wrong way round: True means that the query may attend to the
     key. nn.MultiheadAttention's attn_mask has it reversed."""
     keep = None if keep is None else ~keep
-    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, keep)
+    joined = multi_head(x, project(x, in_weight, in_bias), heads, keep)
     return F.linear(joined, out_weight, out_bias)
 
 
 @MultiHead.mistake
 def multi_head_keep_ignored(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     """You ignored keep."""
-    joined = multi_head(x, project(x, in_weight, in_bias), num_heads, None)
+    joined = multi_head(x, project(x, in_weight, in_bias), heads, None)
     return F.linear(joined, out_weight, out_bias)

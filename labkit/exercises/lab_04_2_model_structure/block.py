@@ -20,14 +20,14 @@ class RightBlock(nn.Module):
 
     eps, batch_first = EPS, True
 
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=self.eps)
         first = self.batch_first
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=first)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=first)
         self.norm2 = nn.LayerNorm(dim, eps=self.eps)
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         start_anyhow(self)
 
     def attend(self, x):
@@ -57,17 +57,17 @@ def no_dropout(cases: Cases, replies: Replies) -> str | None:
 
 
 class Block(Exercise):
-    """EncoderBlock(dim, num_heads, hidden_dim): equations (2) and (3)."""
+    """Block(dim, heads, hidden): equations (2) and (3)."""
 
     number = "4.2.2"
-    reference = {"EncoderBlock": RightBlock}
+    reference = {"Block": RightBlock}
     probe = "module"
     properties = (no_dropout,)
 
     def draw_cases(self, draw: Draw):
         B, T, h, d, H = draw.sizes(5, low=2)
-        sizes = {"dim": h * d, "num_heads": h, "hidden_dim": 3 * h * d + H}
-        target = "EncoderBlock"
+        sizes = {"dim": h * d, "heads": h, "hidden": 3 * h * d + H}
+        target = "Block"
         yield Case("a fresh block", target, sizes)
         state = state_of(RightBlock(**sizes), draw)
         z = draw.normal(B, T, h * d)
@@ -89,11 +89,11 @@ class OneNorm(nn.Module):
     """You registered one layer norm for both sublayers. Each has its own, norm1 and
     norm2, with weights of its own."""
 
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=EPS)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
-        self.fc1, self.fc2 = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
 
 
 @Block.mistake
@@ -101,11 +101,11 @@ class SequentialFeedForward(nn.Module):
     """You put the feed-forward network into an nn.Sequential. Here its layers are
     called fc1 and fc2, so that weights can be loaded by name."""
 
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
-        layers = nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        layers = nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         self.mlp = nn.Sequential(*layers)
 
 
@@ -288,6 +288,6 @@ class AttentionWithDropout(RightBlock):
     """Your block has dropout (an argument of nn.MultiheadAttention, perhaps): two calls
     in training mode differ. This block has none."""
 
-    def __init__(self, dim, num_heads, hidden_dim):
-        super().__init__(dim, num_heads, hidden_dim)
+    def __init__(self, dim, heads, hidden):
+        super().__init__(dim, heads, hidden)
         self.attention.dropout = 0.5

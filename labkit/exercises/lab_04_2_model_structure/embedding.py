@@ -21,13 +21,13 @@ def class_token_is_the_same(cases: Cases, replies: Replies) -> str | None:
     """Token 0 must not depend on the image."""
     output = replies["images"]["output"]
     args = cases["images"].args
-    wanted = args["class_token"] + args["position_embeddings"][0]
+    wanted = args["class_token"] + args["position"][0]
     wrong = ~torch.isclose(output[:, 0], wanted)
     if not wrong.any():
         return None
     image, entry = wrong.nonzero()[0].tolist()
     return (
-        "Token 0 of every image should be class_token + position_embeddings[0], whose "
+        "Token 0 of every image should be class_token + position[0], whose "
         f"entry {entry} is {wanted[entry].item():.4g}; in image {image} yours is "
         f"{output[image, 0, entry].item():.4g}."
     )
@@ -61,16 +61,16 @@ class Embedding(Exercise):
     @staticmethod
     def embed(
         images,
-        projection_weight,
-        projection_bias,
+        patch_embed_weight,
+        patch_embed_bias,
         class_token,
-        position_embeddings,
+        position,
         patch,
     ):
-        kernels = projection_weight.unflatten(1, (-1, patch, patch))
-        patches = F.conv2d(images, kernels, projection_bias, stride=patch)
+        kernels = patch_embed_weight.unflatten(1, (-1, patch, patch))
+        patches = F.conv2d(images, kernels, patch_embed_bias, stride=patch)
         patches = patches.flatten(2).mT
-        return prepended(class_token, patches) + position_embeddings
+        return prepended(class_token, patches) + position
 
     reference = {"embed": embed}
 
@@ -81,10 +81,10 @@ class Embedding(Exercise):
         images = draw.normal(B, C, rows * P, columns * P)
         args = {
             "images": images,
-            "projection_weight": draw.normal(D, C * P * P, std=0.5),
-            "projection_bias": draw.normal(D),
+            "patch_embed_weight": draw.normal(D, C * P * P, std=0.5),
+            "patch_embed_bias": draw.normal(D),
             "class_token": draw.normal(D),
-            "position_embeddings": draw.normal(rows * columns + 1, D),
+            "position": draw.normal(rows * columns + 1, D),
             "patch": P,
         }
         yield Case("images", "embed", args)
@@ -157,13 +157,13 @@ def positions_before_projection(images, weight, bias, class_token, positions, pa
 
 @Embedding.mistake
 def projection_bias_forgotten(images, weight, bias, class_token, positions, patch):
-    """You did not use projection_bias."""
+    """You did not use patch_embed_bias."""
     return embedded(images, weight, None, class_token, positions, patch)
 
 
 @Embedding.mistake
 def bias_on_the_class_token(images, weight, bias, class_token, positions, patch):
-    """You added projection_bias to the [class] token as well. Only patches are
+    """You added patch_embed_bias to the [class] token as well. Only patches are
     projected."""
     tokens = embedded(images, weight, None, class_token, positions, patch)
     return tokens + bias

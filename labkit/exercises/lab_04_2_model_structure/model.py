@@ -26,25 +26,25 @@ class RightModel(nn.Module):
         num_classes,
         dim,
         depth,
-        num_heads,
-        hidden_dim,
+        heads,
+        hidden,
     ):
         super().__init__()
         self.patch = patch
         tokens = (image_size // patch) ** 2 + 1
-        self.projection = nn.Linear(channels * patch**2, dim)
+        self.patch_embed = nn.Linear(channels * patch**2, dim)
         self.class_token = nn.Parameter(torch.randn(1, 1, dim))
-        self.position_embeddings = nn.Parameter(torch.randn(1, tokens, dim))
+        self.position = nn.Parameter(torch.randn(1, tokens, dim))
         self.blocks = nn.ModuleList(
-            RightBlock(dim, num_heads, hidden_dim) for _ in range(depth)
+            RightBlock(dim, heads, hidden) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.head = nn.Linear(dim, num_classes)
         start_anyhow(self)
 
     def embed(self, images):
-        patches = self.projection(cut(images, self.patch))
-        return prepended(self.class_token, patches) + self.position_embeddings
+        patches = self.patch_embed(cut(images, self.patch))
+        return prepended(self.class_token, patches) + self.position
 
     def run(self, z):
         for block in self.blocks:
@@ -76,7 +76,7 @@ def the_blocks_do_their_part(cases: Cases, replies: Replies) -> str | None:
         "With no layers (depth 0) your encode is right, with two it is not. Without "
         "layers y knows the [class] token and its position alone, so look at all that "
         "reaches it through the blocks: how the patches are cut, projected and placed "
-        "(4.2.1), your EncoderBlock (4.2.2), and the loop over the blocks."
+        "(4.2.1), your Block (4.2.2), and the loop over the blocks."
     )
 
 
@@ -106,8 +106,8 @@ class Model(Exercise):
             "num_classes": K + 6,
             "dim": h * d,
             "depth": 2,
-            "num_heads": h,
-            "hidden_dim": 3 * h * d + 1,
+            "heads": h,
+            "hidden": 3 * h * d + 1,
         }
         bare = {**sizes, "depth": 0}
         images = {"images": draw.normal(B, C, side * P, side * P)}
@@ -190,13 +190,13 @@ class ClassTokenNotAParameter(RightModel):
 
 @Model.mistake
 class PositionsOfPatchesOnly(RightModel):
-    """Your position_embeddings have a row for each patch and none for the [class]
-    token: E_pos is (N + 1) × D."""
+    """Your position has a row for each patch and none for the [class] token:
+    E_pos is (N + 1) × D."""
 
     def __init__(self, *sizes):
         super().__init__(*sizes)
-        rows = self.position_embeddings[:, 1:].detach()
-        self.position_embeddings = nn.Parameter(rows)
+        rows = self.position[:, 1:].detach()
+        self.position = nn.Parameter(rows)
 
 
 @Model.mistake
@@ -276,17 +276,17 @@ class ClassTokenAppended(RightModel):
     front."""
 
     def embed(self, images):
-        patches = self.projection(cut(images, self.patch))
+        patches = self.patch_embed(cut(images, self.patch))
         token = self.class_token.expand(len(images), -1, -1)
-        return torch.cat([patches, token], 1) + self.position_embeddings
+        return torch.cat([patches, token], 1) + self.position
 
 
 @Model.mistake
 class NoPositions(RightModel):
-    """You never add the position_embeddings."""
+    """You never add the position embeddings."""
 
     def embed(self, images):
-        return prepended(self.class_token, self.projection(cut(images, self.patch)))
+        return prepended(self.class_token, self.patch_embed(cut(images, self.patch)))
 
 
 @Model.mistake
@@ -296,7 +296,7 @@ class PositionsInEveryBlock(RightModel):
 
     def run(self, z):
         for n, block in enumerate(self.blocks):
-            z = block(z if n == 0 else z + self.position_embeddings)
+            z = block(z if n == 0 else z + self.position)
         return z
 
 
@@ -371,9 +371,9 @@ class PixelsReshaped(RightModel):
     holds pieces of lines of pixels, not a square."""
 
     def embed(self, images):
-        wide = self.projection.in_features
-        patches = self.projection(images.reshape(len(images), -1, wide))
-        return prepended(self.class_token, patches) + self.position_embeddings
+        wide = self.patch_embed.in_features
+        patches = self.patch_embed(images.reshape(len(images), -1, wide))
+        return prepended(self.class_token, patches) + self.position
 
 
 @Model.mistake
@@ -383,5 +383,5 @@ class PatchChannelsLast(RightModel):
 
     def embed(self, images):
         patches = cut(images, self.patch).unflatten(-1, (-1, self.patch**2))
-        patches = self.projection(patches.mT.flatten(2))
-        return prepended(self.class_token, patches) + self.position_embeddings
+        patches = self.patch_embed(patches.mT.flatten(2))
+        return prepended(self.class_token, patches) + self.position

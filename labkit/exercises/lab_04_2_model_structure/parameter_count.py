@@ -11,7 +11,7 @@ def count(
     num_classes,
     dim,
     depth,
-    hidden_dim,
+    hidden,
     *,
     bias=1,
     class_token=1,
@@ -29,7 +29,7 @@ def count(
     embedding = channels * patch**2 * dim + bias * dim + class_token * dim
     embedding += (patches + class_position) * (position or dim)
     attention = matrices * (dim**2 + bias * dim)
-    feed_forward = feed_forwards * dim * hidden_dim + bias * (hidden_dim + dim)
+    feed_forward = feed_forwards * dim * hidden + bias * (hidden + dim)
     block = attention + feed_forward + norms * norm * dim
     classify = head * (dim * num_classes + bias * num_classes)
     return embedding + depth * block + final_norm * norm * dim + classify
@@ -70,7 +70,7 @@ class Parameters(Exercise):
             "num_classes": 10 * K,
             "dim": 12 * D,
             "depth": L,
-            "hidden_dim": 36 * D + 5,
+            "hidden": 36 * D + 5,
         }
         yield Case("a small model", "parameter_count", sizes, gradients=False)
         base = dict(zip(sizes, (224, 16, 3, 1000, 768, 12, 3072), strict=True))
@@ -151,9 +151,9 @@ def feed_forward_counted_once(*sizes):
 
 
 @Parameters.mistake
-def one_block_counted(image_size, patch, channels, num_classes, dim, depth, hidden_dim):
+def one_block_counted(image_size, patch, channels, num_classes, dim, depth, hidden):
     """You counted one block. There are depth of them, each with its own weights."""
-    return count(image_size, patch, channels, num_classes, dim, 1, hidden_dim)
+    return count(image_size, patch, channels, num_classes, dim, 1, hidden)
 
 
 @Parameters.mistake

@@ -21,7 +21,7 @@ def class_row_untouched(cases: Cases, replies: Replies) -> str | None:
     for name, case in cases.items():
         if case.edge:
             continue
-        wanted = case.args["position_embeddings"][0, 0]
+        wanted = case.args["position"][0, 0]
         got = replies[name]["output"][0, 0]
         if not torch.allclose(got, wanted):
             return (
@@ -34,7 +34,7 @@ def class_row_untouched(cases: Cases, replies: Replies) -> str | None:
 
 def the_same_grid_changes_nothing(cases: Cases, replies: Replies) -> str | None:
     name = "to the same grid"
-    wanted = cases[name].args["position_embeddings"]
+    wanted = cases[name].args["position"]
     gap = (replies[name]["output"] - wanted).abs().amax(dim=(0, 2))
     if bool((gap < 1e-5).all()):
         return None
@@ -51,8 +51,8 @@ class ResizedPositions(Exercise):
     properties = (class_row_untouched, the_same_grid_changes_nothing)
 
     @staticmethod
-    def resize_position_embeddings(position_embeddings, old_grid, new_grid):
-        return resized(position_embeddings, old_grid, new_grid)
+    def resize_position_embeddings(position, old_grid, new_grid):
+        return resized(position, old_grid, new_grid)
 
     reference = {"resize_position_embeddings": resize_position_embeddings}
 
@@ -66,7 +66,7 @@ class ResizedPositions(Exercise):
             ("to the same grid", (h, w)),
             ("to the grid turned", (w, h)),
         ):
-            args = {"position_embeddings": given, "old_grid": (h, w), "new_grid": new}
+            args = {"position": given, "old_grid": (h, w), "new_grid": new}
             yield Case(name, target, args)
         # 11 · (15 / 11) < 15: who gives a scale_factor may lose a row
         long = draw.normal(1, 11 * 13 + 1, D)
@@ -74,114 +74,114 @@ class ResizedPositions(Exercise):
             ("from 11 × 13 to 15 × 30", long),
             ("float32", long.float()),
         ):
-            args = {"position_embeddings": rows, "old_grid": (11, 13)}
+            args = {"position": rows, "old_grid": (11, 13)}
             yield Case(name, target, {**args, "new_grid": (15, 30)}, edge=True)
 
 
 @ResizedPositions.mistake
-def class_row_resized_too(position_embeddings, old_grid, new_grid):
+def class_row_resized_too(position, old_grid, new_grid):
     """You left no place for the [class] token's row, or resized it with the others. It
     has no place in the image: keep it aside, untouched, and put it back in front."""
-    patches = position_embeddings[:, : old_grid[0] * old_grid[1]]
+    patches = position[:, : old_grid[0] * old_grid[1]]
     grid = patches.mT.unflatten(2, old_grid)
     how = {"mode": "bicubic", "align_corners": False}
     rows = F.interpolate(grid, size=tuple(new_grid), **how).flatten(2).mT
-    return torch.cat([position_embeddings[:, :1], rows], 1)
+    return torch.cat([position[:, :1], rows], 1)
 
 
 @ResizedPositions.mistake
-def class_row_dropped(position_embeddings, old_grid, new_grid):
+def class_row_dropped(position, old_grid, new_grid):
     """You dropped the row of the [class] token. Put it back in front."""
-    return resized(position_embeddings, old_grid, new_grid)[:, 1:]
+    return resized(position, old_grid, new_grid)[:, 1:]
 
 
 @ResizedPositions.mistake
-def class_row_put_last(position_embeddings, old_grid, new_grid):
+def class_row_put_last(position, old_grid, new_grid):
     """You put the row of the [class] token behind the patches. It belongs in front."""
-    rows = resized(position_embeddings, old_grid, new_grid)
+    rows = resized(position, old_grid, new_grid)
     return torch.cat([rows[:, 1:], rows[:, :1]], 1)
 
 
 @ResizedPositions.mistake
-def rows_reshaped_not_moved(position_embeddings, old_grid, new_grid):
+def rows_reshaped_not_moved(position, old_grid, new_grid):
     """You reshaped (1, h·w, D) straight to (1, D, h, w): that mixes channels and
     places. Split into (h, w, D) first, then move D in front."""
 
     def mixed(patches):
         return patches.reshape(1, patches.shape[-1], *old_grid)
 
-    return resized(position_embeddings, old_grid, new_grid, to_grid=mixed)
+    return resized(position, old_grid, new_grid, to_grid=mixed)
 
 
 @ResizedPositions.mistake
-def channels_not_moved_back(position_embeddings, old_grid, new_grid):
+def channels_not_moved_back(position, old_grid, new_grid):
     """You reshaped (1, D, h, w) straight to (1, h·w, D) on the way back: that mixes
     channels and places. Move D to the end first."""
 
     def mixed(grid):
         return grid.reshape(1, -1, grid.shape[1])
 
-    return resized(position_embeddings, old_grid, new_grid, to_rows=mixed)
+    return resized(position, old_grid, new_grid, to_rows=mixed)
 
 
 @ResizedPositions.mistake
-def old_grid_turned(position_embeddings, old_grid, new_grid):
+def old_grid_turned(position, old_grid, new_grid):
     """You read the old grid as (columns, rows). It is (rows, columns)."""
-    return resized(position_embeddings, old_grid[::-1], new_grid)
+    return resized(position, old_grid[::-1], new_grid)
 
 
 @ResizedPositions.mistake
-def new_grid_turned(position_embeddings, old_grid, new_grid):
+def new_grid_turned(position, old_grid, new_grid):
     """You made the new grid with rows and columns exchanged. It is (rows, columns)."""
-    return resized(position_embeddings, old_grid, new_grid[::-1])
+    return resized(position, old_grid, new_grid[::-1])
 
 
 @ResizedPositions.mistake
-def both_grids_turned(position_embeddings, old_grid, new_grid):
+def both_grids_turned(position, old_grid, new_grid):
     """You read both grids as (columns, rows). They are (rows, columns)."""
-    return resized(position_embeddings, old_grid[::-1], new_grid[::-1])
+    return resized(position, old_grid[::-1], new_grid[::-1])
 
 
 @ResizedPositions.mistake
-def bilinear(position_embeddings, old_grid, new_grid):
+def bilinear(position, old_grid, new_grid):
     """You interpolated bilinearly. The exercise asks for bicubic."""
-    return resized(position_embeddings, old_grid, new_grid, mode="bilinear")
+    return resized(position, old_grid, new_grid, mode="bilinear")
 
 
 @ResizedPositions.mistake
-def nearest(position_embeddings, old_grid, new_grid):
+def nearest(position, old_grid, new_grid):
     """You repeated the nearest embedding. The exercise asks for bicubic
     interpolation: give F.interpolate its mode."""
     how = {"mode": "nearest", "align_corners": None}
-    return resized(position_embeddings, old_grid, new_grid, **how)
+    return resized(position, old_grid, new_grid, **how)
 
 
 @ResizedPositions.mistake
-def corners_aligned(position_embeddings, old_grid, new_grid):
+def corners_aligned(position, old_grid, new_grid):
     """You aligned the corners (align_corners=True). Here patches are areas, not points:
     align_corners=False."""
-    return resized(position_embeddings, old_grid, new_grid, align_corners=True)
+    return resized(position, old_grid, new_grid, align_corners=True)
 
 
 @ResizedPositions.mistake
-def antialiased(position_embeddings, old_grid, new_grid):
+def antialiased(position, old_grid, new_grid):
     """You switched antialias on, which is another bicubic kernel. The exercise asks for
     F.interpolate without it."""
-    return resized(position_embeddings, old_grid, new_grid, antialias=True)
+    return resized(position, old_grid, new_grid, antialias=True)
 
 
 @ResizedPositions.mistake
-def rounded_to_float32(position_embeddings, old_grid, new_grid):
+def rounded_to_float32(position, old_grid, new_grid):
     """Your rows went through float32 and lost digits. F.interpolate takes them in the
     dtype that they have."""
-    rows = resized(position_embeddings.float(), old_grid, new_grid)
-    return rows.to(position_embeddings.dtype)
+    rows = resized(position.float(), old_grid, new_grid)
+    return rows.to(position.dtype)
 
 
 @ResizedPositions.mistake
-def along_the_sequence(position_embeddings, old_grid, new_grid):
+def along_the_sequence(position, old_grid, new_grid):
     """You interpolated along the sequence, as if the patches lay in one row. Lay them
     out in their grid first."""
-    rows, new = position_embeddings[:, 1:], new_grid[0] * new_grid[1]
+    rows, new = position[:, 1:], new_grid[0] * new_grid[1]
     rows = F.interpolate(rows.mT, size=new, mode="linear", align_corners=False).mT
-    return torch.cat([position_embeddings[:, :1], rows], 1)
+    return torch.cat([position[:, :1], rows], 1)

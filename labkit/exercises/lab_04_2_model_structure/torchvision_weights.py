@@ -10,8 +10,8 @@ from labkit.exercises.lab_04_2_model_structure.model import RightModel
 
 # How torchvision's vit_b_16 calls what this course calls otherwise.
 NAMES = {
-    "conv_proj.": "projection.",
-    "encoder.pos_embedding": "position_embeddings",
+    "conv_proj.": "patch_embed.",
+    "encoder.pos_embedding": "position",
     "encoder.layers.encoder_layer_": "blocks.",
     "ln_1.": "norm1.",
     "self_attention.": "attention.",
@@ -33,8 +33,8 @@ def theirs(name: str) -> str:
     """torchvision's name of one of this course's parameters."""
     name = re.sub(r"^norm\.", "encoder.ln.", name)
     for own, other in (
-        ("projection.", "conv_proj."),
-        ("position_embeddings", "encoder.pos_embedding"),
+        ("patch_embed.", "conv_proj."),
+        ("position", "encoder.pos_embedding"),
         ("blocks.", "encoder.layers.encoder_layer_"),
         (".norm1.", ".ln_1."),
         (".attention.", ".self_attention."),
@@ -49,7 +49,7 @@ def theirs(name: str) -> str:
 
 def renamed(state_dict, flatten=lambda kernels: kernels.flatten(1), names=NAMES):
     state = {ours(name, names): value for name, value in state_dict.items()}
-    state["projection.weight"] = flatten(state_dict["conv_proj.weight"])
+    state["patch_embed.weight"] = flatten(state_dict["conv_proj.weight"])
     return state
 
 
@@ -88,7 +88,7 @@ class TorchvisionWeights(Exercise):
         target = "load_torchvision_weights"
         P, C, h, d = draw.sizes(4, low=2, high=5)
         sizes = {"image_size": 2 * P, "patch": P, "channels": C, "num_classes": 3}
-        sizes |= {"dim": h * d, "num_heads": h, "hidden_dim": h * d + 1}
+        sizes |= {"dim": h * d, "heads": h, "hidden": h * d + 1}
 
         def case(name, depth, without=None, besides=None):
             """A model, and weights for it under torchvision's names, or almost."""
@@ -138,7 +138,7 @@ def load_without_no_grad(model, state_dict):
 @TorchvisionWeights.mistake
 def kernel_not_flattened(model, state_dict):
     """You did not flatten torchvision's projection: conv_proj.weight is a convolution's
-    (D, C, P, P), projection.weight a linear layer's (D, C·P·P)."""
+    (D, C, P, P), patch_embed.weight a linear layer's (D, C·P·P)."""
     model.load_state_dict(renamed(state_dict, lambda kernels: kernels))
     return model
 

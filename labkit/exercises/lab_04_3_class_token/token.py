@@ -12,10 +12,10 @@ class RightToken(nn.Module):
 
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
+        self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, dim))
 
     def first(self, x):
-        return self.token.expand(len(x), -1, -1)
+        return self.class_token.expand(len(x), -1, -1)
 
     def forward(self, x):
         return torch.cat([self.first(x), x], dim=1)
@@ -36,7 +36,7 @@ def every_sample_begins_with_the_token(cases: Cases, replies: Replies) -> str | 
     for name, case in cases.items():
         if not case.inputs or case.edge:
             continue
-        wanted, output = case.state["token"][0, 0], replies[name]["output"]
+        wanted, output = case.state["class_token"][0, 0], replies[name]["output"]
         for b, row in enumerate(output[:, 0]):
             if not torch.allclose(row.to(wanted), wanted):
                 return (
@@ -57,7 +57,7 @@ class Token(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, N, D, more = draw.sizes(4)
-        sizes, state = {"dim": D}, {"token": draw.normal(1, 1, D)}
+        sizes, state = {"dim": D}, {"class_token": draw.normal(1, 1, D)}
         yield Case("a fresh ClassToken", "ClassToken", sizes)
         for name, shape, edge in (
             ("patches (B, N, D)", (B, N, D), False),
@@ -72,11 +72,11 @@ class Token(Exercise):
 class TokenNotAParameter(nn.Module):
     """You made the token a plain tensor, kept in the module or drawn anew in every
     forward: then it is neither trained nor saved. Register it once, in __init__:
-    self.token = nn.Parameter(…)."""
+    self.class_token = nn.Parameter(…)."""
 
     def __init__(self, dim):
         super().__init__()
-        self.token = torch.zeros(1, 1, dim)
+        self.class_token = torch.zeros(1, 1, dim)
 
 
 @Token.mistake
@@ -86,8 +86,8 @@ class TokenAsBuffer(RightToken):
 
     def __init__(self, dim):
         super().__init__(dim)
-        del self.token
-        self.register_buffer("token", torch.zeros(1, 1, dim))
+        del self.class_token
+        self.register_buffer("class_token", torch.zeros(1, 1, dim))
 
 
 @Token.mistake
@@ -97,7 +97,7 @@ class TokenOfOneNumber(nn.Module):
 
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(1))
+        self.class_token = nn.Parameter(torch.zeros(1))
 
 
 @Token.mistake
@@ -108,7 +108,7 @@ class TokenWithoutAxes(nn.Module):
 
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(dim))
+        self.class_token = nn.Parameter(torch.zeros(dim))
 
 
 @Token.mistake
@@ -118,7 +118,7 @@ class DrawnAnew(RightToken):
 
     def forward(self, x):
         with torch.no_grad():
-            self.token.normal_()
+            self.class_token.normal_()
         return super().forward(x)
 
 
@@ -128,7 +128,7 @@ class ExpandMissing(RightToken):
     first, so that every sample begins with it."""
 
     def first(self, x):
-        return self.token
+        return self.class_token
 
 
 @Token.mistake
@@ -137,7 +137,7 @@ class AlongTheBatch(RightToken):
     Tokens lie on axis 1."""
 
     def forward(self, x):
-        return torch.cat([self.token.expand(1, x.shape[1], -1), x], dim=0)
+        return torch.cat([self.class_token.expand(1, x.shape[1], -1), x], dim=0)
 
 
 @Token.mistake
@@ -146,7 +146,7 @@ class AlongTheChannels(RightToken):
     on axis 1."""
 
     def forward(self, x):
-        return torch.cat([self.token.expand_as(x), x], dim=-1)
+        return torch.cat([self.class_token.expand_as(x), x], dim=-1)
 
 
 @Token.mistake
@@ -155,7 +155,7 @@ class OneTokenPerPosition(RightToken):
     meant: (B, N, D) becomes (B, N + 1, D)."""
 
     def forward(self, x):
-        return torch.cat([self.token.expand_as(x), x], dim=1)
+        return torch.cat([self.class_token.expand_as(x), x], dim=1)
 
 
 @Token.mistake
@@ -164,7 +164,7 @@ class AddedToThePatches(RightToken):
     them."""
 
     def forward(self, x):
-        return x + self.token
+        return x + self.class_token
 
 
 @Token.mistake
@@ -200,13 +200,13 @@ class TokenPlusMean(MeanOfThePatches):
     of the image when it enters: it is the same learned vector for every image."""
 
     def first(self, x):
-        return self.token + super().first(x)
+        return self.class_token + super().first(x)
 
 
 @Token.mistake
 class ZerosInFront(RightToken):
-    """You put zeros in front and left self.token unused. Zeros are a fine start for the
-    parameter; what goes in front is the parameter."""
+    """You put zeros in front and left self.class_token unused. Zeros are a fine start
+    for the parameter; what goes in front is the parameter."""
 
     def first(self, x):
         return torch.zeros_like(x[:, :1])
@@ -214,8 +214,8 @@ class ZerosInFront(RightToken):
 
 @Token.mistake
 class OnesInFront(RightToken):
-    """You put ones in front and left self.token unused. What goes in front is the
-    parameter."""
+    """You put ones in front and left self.class_token unused. What goes in front is
+    the parameter."""
 
     def first(self, x):
         return torch.ones_like(x[:, :1])
@@ -228,7 +228,7 @@ class TokenFrozen(RightToken):
 
     def __init__(self, dim):
         super().__init__(dim)
-        self.token.requires_grad_(False)
+        self.class_token.requires_grad_(False)
 
 
 @Token.mistake

@@ -5,8 +5,8 @@ import math
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def macs_step_by_step(tokens, dim, hidden_dim):
-    up = tokens * dim * hidden_dim
+def macs_step_by_step(tokens, dim, hidden):
+    up = tokens * dim * hidden
     scores = tokens * dim * tokens
     return {
         "feed_forward": up + up,
@@ -15,18 +15,18 @@ def macs_step_by_step(tokens, dim, hidden_dim):
     }
 
 
-def crossover_by_search(dim, hidden_dim):
+def crossover_by_search(dim, hidden):
     tokens = 0
-    while 4 * dim + 2 * tokens < 2 * hidden_dim:
+    while 4 * dim + 2 * tokens < 2 * hidden:
         tokens += 1
     return tokens
 
 
-def macs_by_shapes(tokens, dim, hidden_dim):
+def macs_by_shapes(tokens, dim, hidden):
     """Every matrix product by its three sizes."""
     projections = [(tokens, dim, 3 * dim), (tokens, dim, dim)]
     core = [(tokens, dim, tokens), (tokens, tokens, dim)]
-    network = [(tokens, dim, hidden_dim), (tokens, hidden_dim, dim)]
+    network = [(tokens, dim, hidden), (tokens, hidden, dim)]
     return {
         "attention_projections": sum(map(math.prod, projections)),
         "attention_core": sum(map(math.prod, core)),
@@ -34,9 +34,9 @@ def macs_by_shapes(tokens, dim, hidden_dim):
     }
 
 
-def crossover_by_equation(dim, hidden_dim):
+def crossover_by_equation(dim, hidden):
     """4TD² + 2T²D = 2TDH, divided by 2TD."""
-    return max(0, hidden_dim - 2 * dim)
+    return max(0, hidden - 2 * dim)
 
 
 ALTERNATIVES = [

@@ -10,10 +10,10 @@ from .test_gelu import gelu_by_erfc
 
 
 class ModuleWithFunctionalDropout(nn.Module):
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.fc2 = nn.Linear(hidden_dim, dim)
-        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = nn.Linear(dim, hidden)
         self.act, self.p = nn.GELU(), dropout
 
     def forward(self, x):
@@ -23,10 +23,10 @@ class ModuleWithFunctionalDropout(nn.Module):
 class ModuleOneDropout(nn.Module):
     """Other initial values, dropout once, the exact GELU written out."""
 
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         nn.init.xavier_uniform_(self.fc1.weight)
         nn.init.zeros_(self.fc2.bias)
         self.drop = nn.Dropout(dropout)
@@ -45,27 +45,27 @@ ALTERNATIVES = [
 
 
 class ModuleListed(nn.Module):
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.steps = (nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, dim))
+        self.steps = (nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
 
 class ModuleMadeInForward(nn.Module):
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        self.widths = dim, hidden_dim
+        self.widths = dim, hidden
 
     def forward(self, x):
-        dim, hidden_dim = self.widths
-        fc1, fc2 = nn.Linear(dim, hidden_dim), nn.Linear(hidden_dim, dim)
+        dim, hidden = self.widths
+        fc1, fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
         return fc2(F.gelu(fc1(x)))
 
 
 class ModuleWithoutSelf(nn.Module):
-    def __init__(self, dim, hidden_dim, dropout=0.0):
+    def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
-        fc1 = nn.Linear(dim, hidden_dim)
-        fc2 = nn.Linear(hidden_dim, dim)
+        fc1 = nn.Linear(dim, hidden)
+        fc2 = nn.Linear(hidden, dim)
         self.steps = lambda x: fc2(F.gelu(fc1(x)))
 
 

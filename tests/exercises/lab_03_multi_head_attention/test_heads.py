@@ -5,19 +5,19 @@ import torch
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def split_by_chunks(x, num_heads):
-    return torch.stack(x.chunk(num_heads, dim=-1), dim=1)
+def split_by_chunks(x, heads):
+    return torch.stack(x.chunk(heads, dim=-1), dim=1)
 
 
 def merge_by_concatenation(x):
     return torch.cat(x.unbind(1), dim=-1)
 
 
-def split_by_loop(x, num_heads):
+def split_by_loop(x, heads):
     B, T, D = x.shape
-    d = D // num_heads
-    heads = [x[:, :, i * d : (i + 1) * d] for i in range(num_heads)]
-    return torch.cat([head.unsqueeze(1) for head in heads], dim=1)
+    d = D // heads
+    parts = [x[:, :, i * d : (i + 1) * d] for i in range(heads)]
+    return torch.cat([head.unsqueeze(1) for head in parts], dim=1)
 
 
 def merge_by_permute(x):
@@ -34,12 +34,12 @@ ALTERNATIVES = [
 # ---------------------------------------------------- the same mistakes, in other words
 
 
-def split_by_view(x, num_heads):
-    return x.view(len(x), num_heads, x.shape[1], x.shape[2] // num_heads)
+def split_by_view(x, heads):
+    return x.view(len(x), heads, x.shape[1], x.shape[2] // heads)
 
 
-def heads_dealt_out(x, num_heads):
-    return torch.stack([x[..., i::num_heads] for i in range(num_heads)], 1)
+def heads_dealt_out(x, heads):
+    return torch.stack([x[..., i::heads] for i in range(heads)], 1)
 
 
 IN_OTHER_WORDS = [

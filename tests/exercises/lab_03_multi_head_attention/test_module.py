@@ -12,9 +12,9 @@ from .test_multi_head import multi_head_einsum
 class Module(nn.Module):
     """PyTorch's own arrangement: q, k, v, and in each the heads."""
 
-    def __init__(self, dim, num_heads):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.h = num_heads
+        self.h = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 

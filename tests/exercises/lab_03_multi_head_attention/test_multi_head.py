@@ -17,14 +17,12 @@ from .test_heads import merge_by_concatenation, split_by_chunks
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def multi_head_looped(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def multi_head_looped(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """A head at a time; the output projection as a sum over heads."""
     D = x.shape[-1]
-    d = D // num_heads
+    d = D // heads
     total = out_bias.expand_as(x)
-    for i in range(num_heads):
+    for i in range(heads):
         rows = [slice(n * D + i * d, n * D + (i + 1) * d) for n in range(3)]
         q, k, v = (F.linear(x, in_weight[r], in_bias[r]) for r in rows)
         part, _ = attend(q, k, v, keep)
@@ -32,25 +30,23 @@ def multi_head_looped(
     return total
 
 
-def multi_head_einsum(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def multi_head_einsum(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     B, T, D = x.shape
     packed = torch.einsum("btd,ed->bte", x, in_weight) + in_bias
-    q, k, v = packed.view(B, T, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = packed.view(B, T, 3, heads, -1).permute(2, 0, 3, 1, 4)
     out, _ = attend_rows_without_keys_apart(
         q, k, v, None if keep is None else keep.unsqueeze(1)
     )
-    out = torch.einsum("bhtd,ehd->bte", out, out_weight.view(D, num_heads, -1))
+    out = torch.einsum("bhtd,ehd->bte", out, out_weight.view(D, heads, -1))
     return out + out_bias
 
 
 def multi_head_by_rounded_root(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
     packed = F.linear(x, in_weight, in_bias).chunk(3, -1)
-    heads = (split_by_chunks(part, num_heads) for part in packed)
-    out, _ = attend_by_rounded_root(*heads, None if keep is None else keep[:, None])
+    qkv = (split_by_chunks(part, heads) for part in packed)
+    out, _ = attend_by_rounded_root(*qkv, None if keep is None else keep[:, None])
     return F.linear(merge_by_concatenation(out), out_weight, out_bias)
 
 
@@ -64,11 +60,9 @@ ALTERNATIVES = [
 # ---------------------------------------------------- the same mistakes, in other words
 
 
-def looped_without_bias(
-    x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None
-):
+def looped_without_bias(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     zero = torch.zeros_like(out_bias)
-    return multi_head_looped(x, in_weight, in_bias, out_weight, zero, num_heads, keep)
+    return multi_head_looped(x, in_weight, in_bias, out_weight, zero, heads, keep)
 
 
 IN_OTHER_WORDS = [
@@ -82,9 +76,9 @@ IN_OTHER_WORDS = [
 def test_the_fused_call_is_named_kindly():
     """Right values, and the one thing missing: it was to be written out."""
 
-    def answer(x, in_weight, in_bias, out_weight, out_bias, num_heads, keep=None):
+    def answer(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
         D = x.shape[-1]
-        module = nn.MultiheadAttention(D, num_heads, batch_first=True).to(x.dtype)
+        module = nn.MultiheadAttention(D, heads, batch_first=True).to(x.dtype)
         return torch.func.functional_call(
             module,
             {
@@ -98,7 +92,7 @@ def test_the_fused_call_is_named_kindly():
                 "need_weights": False,
                 "attn_mask": None
                 if keep is None
-                else (~keep).repeat_interleave(num_heads, 0),
+                else (~keep).repeat_interleave(heads, 0),
             },
         )[0]
 

@@ -7,15 +7,15 @@ from .test_sequence_length import length_by_divmod
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def bytes_step_by_step(height, width, patch, num_heads, bytes_per_value):
+def bytes_step_by_step(height, width, patch, heads, bytes_per_value):
     sequence = 1 + length_by_divmod(height, width, patch)
     matrix = sequence * sequence * bytes_per_value
-    return sum(matrix for _ in range(num_heads))
+    return sum(matrix for _ in range(heads))
 
 
-def bytes_as_a_float(height, width, patch, num_heads, bytes_per_value):
+def bytes_as_a_float(height, width, patch, heads, bytes_per_value):
     sequence = height / patch * width / patch + 1
-    return math.prod((num_heads, sequence, sequence, bytes_per_value))
+    return math.prod((heads, sequence, sequence, bytes_per_value))
 
 
 ALTERNATIVES = [
@@ -27,9 +27,9 @@ ALTERNATIVES = [
 # ---------------------------------------------------- the same mistakes, in other words
 
 
-def bytes_without_class_token(height, width, patch, num_heads, bytes_per_value):
+def bytes_without_class_token(height, width, patch, heads, bytes_per_value):
     N = height * width / patch**2
-    return N * N * num_heads * bytes_per_value
+    return N * N * heads * bytes_per_value
 
 
 IN_OTHER_WORDS = [

@@ -12,12 +12,12 @@ from labkit.exercises.lab_04_2_model_structure.block import RightBlock
 class BlockWithItsOwnAttention(nn.Module):
     """Registered in another order; the attention computed from the packed weights."""
 
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
-        self.fc2, self.fc1 = nn.Linear(hidden_dim, dim), nn.Linear(dim, hidden_dim)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.fc2, self.fc1 = nn.Linear(hidden, dim), nn.Linear(dim, hidden)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.norm1, self.norm2 = (nn.LayerNorm(dim, 1e-6) for _ in "12")
-        self.act, self.h = nn.GELU(), num_heads
+        self.act, self.h = nn.GELU(), heads
 
     def forward(self, z):
         a = self.attention
@@ -29,13 +29,13 @@ class BlockWithItsOwnAttention(nn.Module):
 
 
 class BlockWithWeightsAsked(nn.Module):
-    def __init__(self, dim, num_heads, hidden_dim):
+    def __init__(self, dim, heads, hidden):
         super().__init__()
         self.norm1 = nn.LayerNorm([dim], eps=1e-6)
-        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
         self.norm2 = nn.LayerNorm([dim], eps=1e-6)
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
         nn.init.trunc_normal_(self.fc1.weight, std=0.02)
 
     def mlp(self, x):
@@ -52,9 +52,9 @@ class BlockWithWeightsAsked(nn.Module):
 class BlockOnTimeFirst(BlockWithWeightsAsked):
     """Without batch_first, but turned as PyTorch wants it."""
 
-    def __init__(self, dim, num_heads, hidden_dim):
-        super().__init__(dim, num_heads, hidden_dim)
-        self.attention = nn.MultiheadAttention(dim, num_heads)
+    def __init__(self, dim, heads, hidden):
+        super().__init__(dim, heads, hidden)
+        self.attention = nn.MultiheadAttention(dim, heads)
 
     def forward(self, z):
         turned = self.norm1(z).transpose(0, 1)
@@ -88,10 +88,10 @@ class BlockWithReassignedInput(BlockWithWeightsAsked):
 
 
 class BlockWithDropout(BlockWithWeightsAsked):
-    def __init__(self, dim, num_heads, hidden_dim):
-        super().__init__(dim, num_heads, hidden_dim)
+    def __init__(self, dim, heads, hidden):
+        super().__init__(dim, heads, hidden)
         self.attention = nn.MultiheadAttention(
-            dim, num_heads, dropout=0.1, batch_first=True
+            dim, heads, dropout=0.1, batch_first=True
         )
 
 

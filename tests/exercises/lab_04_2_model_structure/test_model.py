@@ -24,23 +24,23 @@ class ModelOfAlternatives(nn.Module):
         num_classes,
         dim,
         depth,
-        num_heads,
-        hidden_dim,
+        heads,
+        hidden,
     ):
         super().__init__()
         self.patch, self.dim = patch, dim
         self.head, self.norm = nn.Linear(dim, num_classes), nn.LayerNorm(dim, eps=1e-6)
-        blocks = [BlockOnTimeFirst(dim, num_heads, hidden_dim) for _ in range(depth)]
+        blocks = [BlockOnTimeFirst(dim, heads, hidden) for _ in range(depth)]
         self.blocks = nn.Sequential(*blocks)
         self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
         side = image_size // patch
-        self.position_embeddings = nn.Parameter(torch.zeros(1, side * side + 1, dim))
-        self.projection = nn.Linear(channels * patch * patch, dim)
+        self.position = nn.Parameter(torch.zeros(1, side * side + 1, dim))
+        self.patch_embed = nn.Linear(channels * patch * patch, dim)
         nn.init.zeros_(self.head.weight)
 
     def encode(self, images):
-        kernels = self.projection.weight, self.projection.bias
-        first, places = self.class_token.flatten(), self.position_embeddings.squeeze(0)
+        kernels = self.patch_embed.weight, self.patch_embed.bias
+        first, places = self.class_token.flatten(), self.position.squeeze(0)
         z = embed_by_convolution(images, *kernels, first, places, self.patch)
         return self.norm(self.blocks(z)).select(1, 0)
 
@@ -55,8 +55,8 @@ class ModelWithList(ModelOfAlternatives):
         self.blocks = nn.ModuleList(self.blocks)
 
     def encode(self, images):
-        kernels = self.projection.weight, self.projection.bias
-        first, places = self.class_token.flatten(), self.position_embeddings.squeeze(0)
+        kernels = self.patch_embed.weight, self.patch_embed.bias
+        first, places = self.class_token.flatten(), self.position.squeeze(0)
         z = embed_by_unfold(images, *kernels, first, places, self.patch)
         for block in self.blocks:
             z = block(z)
@@ -98,8 +98,8 @@ class ModelWithTokenInZeros(ModelOfAlternatives):
 
 class ModelOfMeans(ModelOfAlternatives):
     def encode(self, images):
-        kernels = self.projection.weight, self.projection.bias
-        first, places = self.class_token.flatten(), self.position_embeddings.squeeze(0)
+        kernels = self.patch_embed.weight, self.patch_embed.bias
+        first, places = self.class_token.flatten(), self.position.squeeze(0)
         z = embed_by_convolution(images, *kernels, first, places, self.patch)
         return self.norm(self.blocks(z)).mean(dim=-2)
 

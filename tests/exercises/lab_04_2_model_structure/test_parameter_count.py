@@ -9,22 +9,22 @@ from labkit.exercises.lab_04_2_model_structure.model import RightModel
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def count_by_shapes(image_size, patch, channels, num_classes, dim, depth, hidden_dim):
+def count_by_shapes(image_size, patch, channels, num_classes, dim, depth, hidden):
     tokens = 1 + (image_size // patch) * (image_size // patch)
     block = [(3 * dim, dim), (3 * dim,), (dim, dim), (dim,)]
-    block += [(hidden_dim, dim), (hidden_dim,), (dim, hidden_dim), (dim,)]
+    block += [(hidden, dim), (hidden,), (dim, hidden), (dim,)]
     block += 4 * [(dim,)]
     rest = [(dim, channels * patch * patch), (dim,), (dim,), (tokens, dim)]
     rest += [(dim,), (dim,), (num_classes, dim), (num_classes,)]
     return sum(torch.Size(s).numel() for s in depth * block + rest)
 
 
-def count_by_layers(image_size, patch, channels, num_classes, dim, depth, hidden_dim):
+def count_by_layers(image_size, patch, channels, num_classes, dim, depth, hidden):
     def linear(a, b):
         return (a + 1) * b
 
     layer = linear(dim, 3 * dim) + linear(dim, dim) + 4 * dim
-    layer += linear(dim, hidden_dim) + linear(hidden_dim, dim)
+    layer += linear(dim, hidden) + linear(hidden, dim)
     total = linear(channels * patch**2, dim) + linear(dim, num_classes) + 3 * dim
     return total + depth * layer + ((image_size // patch) ** 2 + 1) * dim
 
@@ -39,8 +39,8 @@ ALTERNATIVES = [
 
 
 def count_by_building(*sizes):
-    *sizes, hidden_dim = sizes
-    model = RightModel(*sizes, 1, hidden_dim)
+    *sizes, hidden = sizes
+    model = RightModel(*sizes, 1, hidden)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -9,19 +9,19 @@ from torch.nn import functional as F
 # -------------------------------------------------------------- legitimate alternatives
 
 
-def resize_by_permuting(position_embeddings, old_grid, new_grid):
-    token, rest = position_embeddings.split([1, position_embeddings.size(1) - 1], 1)
+def resize_by_permuting(position, old_grid, new_grid):
+    token, rest = position.split([1, position.size(1) - 1], 1)
     rest = rest.reshape(1, *old_grid, -1).permute(0, 3, 1, 2)
     rest = F.interpolate(rest, size=list(new_grid), mode="bicubic")
     rest = rest.permute(0, 2, 3, 1).reshape(1, new_grid[0] * new_grid[1], -1)
     return torch.cat((token, rest), dim=1)
 
 
-def resize_channel_by_channel(position_embeddings, old_grid, new_grid):
+def resize_channel_by_channel(position, old_grid, new_grid):
     upsample = nn.Upsample(size=tuple(new_grid), mode="bicubic", align_corners=False)
-    channels = position_embeddings[0, 1:].T
+    channels = position[0, 1:].T
     maps = [upsample(c.view(1, 1, *old_grid)).flatten() for c in channels]
-    return torch.cat([position_embeddings[:, :1], torch.stack(maps, -1)[None]], 1)
+    return torch.cat([position[:, :1], torch.stack(maps, -1)[None]], 1)
 
 
 ALTERNATIVES = [
@@ -33,9 +33,9 @@ ALTERNATIVES = [
 # ---------------------------------------------------- the same mistakes, in other words
 
 
-def resize_flipped(position_embeddings, old_grid, new_grid):
+def resize_flipped(position, old_grid, new_grid):
     (h, w), (new_h, new_w) = old_grid, new_grid
-    return resize_by_permuting(position_embeddings, (w, h), (new_w, new_h))
+    return resize_by_permuting(position, (w, h), (new_w, new_h))
 
 
 IN_OTHER_WORDS = [
@@ -46,23 +46,23 @@ IN_OTHER_WORDS = [
 # -------------------------------------------------------- wrong, though nobody named it
 
 
-def resize_unless_as_many(position_embeddings, old_grid, new_grid):
+def resize_unless_as_many(position, old_grid, new_grid):
     """A grid turned on its side has as many patches, and yet others."""
     if math.prod(old_grid) == math.prod(new_grid):
-        return position_embeddings
-    return resize_by_permuting(position_embeddings, old_grid, new_grid)
+        return position
+    return resize_by_permuting(position, old_grid, new_grid)
 
 
-def resize_by_factor(position_embeddings, old_grid, new_grid):
-    token, rest = position_embeddings.tensor_split([1], 1)
+def resize_by_factor(position, old_grid, new_grid):
+    token, rest = position.tensor_split([1], 1)
     factors = [new / old for new, old in zip(new_grid, old_grid, strict=True)]
     grid = rest.mT.unflatten(-1, old_grid)
     grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
     return torch.cat([token, grid.flatten(2).mT], 1)
 
 
-def resize_in_float64(position_embeddings, old_grid, new_grid):
-    return resize_by_permuting(position_embeddings.double(), old_grid, new_grid)
+def resize_in_float64(position, old_grid, new_grid):
+    return resize_by_permuting(position.double(), old_grid, new_grid)
 
 
 WRONG = [

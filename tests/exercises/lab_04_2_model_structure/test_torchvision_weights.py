@@ -22,10 +22,10 @@ def load_by_copying(model, state_dict):
 
     with torch.no_grad():
         kernels = rest.pop("conv_proj.weight")
-        model.projection.weight.copy_(kernels.reshape(len(kernels), -1))
-        model.projection.bias.copy_(rest.pop("conv_proj.bias"))
+        model.patch_embed.weight.copy_(kernels.reshape(len(kernels), -1))
+        model.patch_embed.bias.copy_(rest.pop("conv_proj.bias"))
         model.class_token.copy_(rest.pop("class_token"))
-        model.position_embeddings.copy_(rest.pop("encoder.pos_embedding"))
+        model.position.copy_(rest.pop("encoder.pos_embedding"))
         for i, block in enumerate(model.blocks):
             prefix = f"encoder.layers.encoder_layer_{i}"
             for ours, theirs in (

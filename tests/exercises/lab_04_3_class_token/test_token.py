@@ -10,21 +10,21 @@ from torch.nn import functional as F
 class TokenOfZeros(nn.Module):
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
 
     def forward(self, x):
-        return torch.cat((self.token.repeat(x.shape[0], 1, 1), x), 1)
+        return torch.cat((self.class_token.repeat(x.shape[0], 1, 1), x), 1)
 
 
 class TokenByHstack(nn.Module):
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.empty(1, 1, dim))
-        nn.init.trunc_normal_(self.token, std=0.02)
+        self.class_token = nn.Parameter(torch.empty(1, 1, dim))
+        nn.init.trunc_normal_(self.class_token, std=0.02)
 
     def forward(self, x):
         B, _, D = x.shape
-        return torch.hstack([self.token.expand(B, 1, D), x])
+        return torch.hstack([self.class_token.expand(B, 1, D), x])
 
 
 class TokenByPadding(nn.Module):
@@ -32,20 +32,20 @@ class TokenByPadding(nn.Module):
 
     def __init__(self, dim):
         super().__init__()
-        self.register_parameter("token", nn.Parameter(torch.ones(1, 1, dim)))
+        self.register_parameter("class_token", nn.Parameter(torch.ones(1, 1, dim)))
 
     def forward(self, x):
-        room = torch.zeros_like(F.pad(x, (0, 0, 1, 0)))[:, :1] + self.token
+        room = torch.zeros_like(F.pad(x, (0, 0, 1, 0)))[:, :1] + self.class_token
         return torch.cat([room, x], dim=-2)
 
 
 class TokenByStacking(nn.Module):
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.randn(1, 1, dim))
+        self.class_token = nn.Parameter(torch.randn(1, 1, dim))
 
     def forward(self, x):
-        return torch.stack([torch.cat([self.token[0], sample]) for sample in x])
+        return torch.stack([torch.cat([self.class_token[0], sample]) for sample in x])
 
 
 ALTERNATIVES = [
@@ -62,10 +62,10 @@ ALTERNATIVES = [
 class PlainTensor(nn.Module):
     def __init__(self, dim):
         super().__init__()
-        self.token = torch.zeros(1, 1, dim)
+        self.class_token = torch.zeros(1, 1, dim)
 
     def forward(self, x):
-        return torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        return torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
 
 
 class DrawnInForward(nn.Module):
@@ -79,18 +79,18 @@ class DrawnInForward(nn.Module):
 
 class DrawnOver(TokenOfZeros):
     def forward(self, x):
-        nn.init.uniform_(self.token)
+        nn.init.uniform_(self.class_token)
         return super().forward(x)
 
 
 class DataUsed(TokenOfZeros):
     def forward(self, x):
-        return torch.cat([self.token.data.repeat(len(x), 1, 1), x], 1)
+        return torch.cat([self.class_token.data.repeat(len(x), 1, 1), x], 1)
 
 
 class NotExpanded(TokenOfZeros):
     def forward(self, x):
-        return torch.concatenate([self.token, x], axis=1)
+        return torch.concatenate([self.class_token, x], axis=1)
 
 
 class Behind(TokenOfZeros):
