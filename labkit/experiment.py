@@ -6,6 +6,7 @@
     TOLERANCE = {"accuracy": 0.02}           absolute, when a row is run again
     RESTS_ON = {"accuracy": 0.10}            the smallest difference a verdict rests on
     def settings(record): …                  what is to run, given the rows so far
+    TOGETHER = ("lr", "seed")                optional: what may differ within one run()
     def run(settings): …                     results of settings that differ in the seed
     def checked(row): …                      optional: the columns that must come again
 
@@ -324,10 +325,11 @@ def _header(experiment: Experiment, seconds: float) -> dict[str, str]:
 
 
 def groups(experiment: Experiment, settings: Iterable[Setting]) -> list[list[Setting]]:
-    """Settings that differ in the seed alone, trained side by side."""
+    """Settings that are trained side by side: they differ in TOGETHER, or the seed."""
+    together = getattr(experiment.module, "TOGETHER", ("seed",))
     found: dict[tuple, list[Setting]] = {}
     for setting in settings:
-        rest = {k: v for k, v in setting.items() if k != "seed"}
+        rest = {k: v for k, v in setting.items() if k not in together}
         found.setdefault(tuple(map(str, rest.items())), []).append(setting)
     return list(found.values())
 
