@@ -3,12 +3,12 @@
 Varied: the norm and its place, the depth, the size of the residual branches at the
 start, the learning rate, warm-up, the budget. A row is one network, trained on digits.
 
-Map    every norm at depths 4 and 12, three sizes of the branches × five rates or six,
-       300 steps, seeds 100 to 102
-Read   seeds 0 to 7 at depth 12: each norm at the size and rate that did best on the
-       validation images of seeds 100 to 102, and in three cells that all share;
-       the harder two also with 1,200 steps, and post-norm with warm-up half the time
-Must not work   the same with shuffled labels
+Map    every norm at depth 12, three of them at depth 4: three sizes of the branches ×
+       four learning rates, 300 steps, seeds 100 to 102
+Read   three norms at depth 12 in three cells, seeds 0 to 7; post-norm there also with
+       warm-up for half of the steps, and with twice as many steps; pre-norm and none
+       at the size and rate that did best on validation images, seeds 100 to 102
+Must not work   pre-norm with shuffled labels
 """
 
 import itertools
@@ -34,47 +34,45 @@ CHOOSE, READ = (100, 101, 102), range(8)
 def settings(record):
     """The map first; then what is read from it."""
     for norm in ARMS:
-        for depth in (4, 12):
-            yield from _rows(norm, depth, SCALES, _rates(record, norm, depth), CHOOSE)
-        yield from _at(norm, COMMON, READ)
+        yield from _map(norm, 12, RATES[1:5])
+    for norm in ("pre", "post", "none"):
+        yield from _map(norm, 4, RATES[1:5])
+        yield from _read(norm, COMMON)
+    yield from _read("post", COMMON, warmup=0.5)
+    yield from _read("post", COMMON, steps=600)
+    yield from _read("pre", COMMON[:1], labels="shuffled")
+    for norm in ("pre", "none"):
+        yield from _map(norm, 12, _rates(record, norm))
         if best := _best(record, norm):
-            yield from _at(norm, [best], READ)
-    for norm in ("post", "none"):
-        yield from _at(norm, COMMON[1:], READ, steps=1200)
-    yield from _at("post", COMMON, READ, warmup=0.5)
-    yield from _at("pre", COMMON[:1], READ, labels="shuffled")
+            yield from _read(norm, [best])
 
 
-def _rows(norm, depth, scales, rates, seeds, labels="true", steps=300, warmup=0.0):
+def _map(norm, depth, rates):
+    yield from _rows(norm, depth, itertools.product(SCALES, rates), CHOOSE)
+
+
+def _read(norm, cells, **more):
+    yield from _rows(norm, 12, cells, READ, **more)
+
+
+def _rows(norm, depth, cells, seeds, labels="true", steps=300, warmup=0.0):
     arm = dict(norm=norm, depth=depth, labels=labels, steps=steps, warmup=warmup)
-    for scale, lr, seed in itertools.product(scales, rates, seeds):
+    for (scale, lr), seed in itertools.product(cells, seeds):
         yield arm | dict(scale=scale, lr=lr, seed=seed)
 
 
-def _at(norm, cells, seeds, **more):
-    for scale, lr in cells:
-        yield from _rows(norm, 12, [scale], [lr], seeds, **more)
+def _rates(record, norm):
+    """One more beyond the end of the four where the best one stands there."""
+    _, lr = _best(record, norm) or (None, RATES[2])
+    return RATES[:1] * (lr <= RATES[1]) + RATES[5:] * (lr >= RATES[4])
 
 
-def _rates(record, norm, depth):
-    """Five rates; a sixth where the best of the five is the last."""
-    best = _best(record, norm, depth)
-    return RATES if best and best[1] >= RATES[4] else RATES[:5]
-
-
-def _best(record, norm, depth=12):
+def _best(record, norm):
     """(scale, lr) with the best mean on the validation images; None before the map."""
     if record.empty:
         return None
-    rows = record[
-        (record.norm == norm)
-        & (record.depth == depth)
-        & (record.steps == 300)
-        & record.seed.isin(CHOOSE)
-    ]
-    if rows.empty:
-        return None
-    return rows.groupby(["scale", "lr"]).valid.mean().idxmax()
+    rows = record.query("norm == @norm and depth == 12 and seed >= 100")
+    return None if rows.empty else rows.groupby(["scale", "lr"]).valid.mean().idxmax()
 
 
 def run(settings):
@@ -90,8 +88,12 @@ def run(settings):
     }
     scales = iter([setting["scale"] for setting in settings])
 
+    began = []
+
     def make():
-        return Encoder(first["depth"], *ARMS[first["norm"]], scale=next(scales))
+        net = Encoder(first["depth"], *ARMS[first["norm"]], scale=next(scales))
+        began.append(_stream(net, tokens[:256]))
+        return net
 
     def draw(generator):
         pick = torch.randint(1120, (16,), generator=generator)
@@ -109,10 +111,19 @@ def run(settings):
     columns = {name: _right(runs, x, y) for name, (x, y) in sets.items()}
     columns["start"] = runs.losses[:3].log().mean(0)  # of the first three steps
     columns["converged"] = runs.converged
+    columns["stream_start"] = torch.tensor(began)
+    columns["stream_end"] = torch.tensor([_stream(n, tokens[:256]) for n in runs.nets])
     return [
         {name: values[n].item() for name, values in columns.items()}
         for n in range(len(settings))
     ]
+
+
+@torch.no_grad()
+def _stream(net, x):
+    """Root mean square of the numbers that the last block hands on."""
+    x = net.blocks(net.patch_embed(x) + net.position)
+    return x.square().mean().sqrt().clamp(max=1e9).item()
 
 
 def _right(runs, x, y):

@@ -17,7 +17,11 @@ from labkit.training import train
 
 Block, Encoder, initialize, merge_heads, split_heads = definitions(
     "01_layer_normalization",
-    *("Block", "Encoder", "initialize", "merge_heads", "split_heads"),
+    "Block",
+    "Encoder",
+    "initialize",
+    "merge_heads",
+    "split_heads",
 )
 FACTORS = ("qk_norm", "lr", "seed")
 TOGETHER = ("lr", "seed")
