@@ -4,10 +4,10 @@ Varied: the norm and its place, the depth, the size of the residual branches at 
 start, the learning rate, warm-up, the budget. A row is one network, trained on digits.
 
 Map    every norm at depth 12, three of them at depth 4: three sizes of the branches ×
-       four learning rates, 300 steps, seeds 100 to 102
-Read   three norms at depth 12 in three cells, seeds 0 to 7; post-norm there also with
-       warm-up for half of the steps, and with twice as many steps; pre-norm and none
-       at the size and rate that did best on validation images, seeds 100 to 102
+       four learning rates, 250 steps, seeds 100 to 102
+Read   three norms at depth 12 in two cells, seeds 0 to 7; where one of them fails, also
+       with warm-up for half of the steps, or with 600 steps; pre-norm and none at the
+       size and rate that did best on validation images, seeds 100 to 102
 Must not work   pre-norm with shuffled labels
 """
 
@@ -27,7 +27,7 @@ TOLERANCE = {"start": 1e-3, "train": 0.03, "valid": 0.03, "test": 0.03}
 RESTS_ON = {"start": 0.01, "train": 0.1, "valid": 0.1, "test": 0.1}
 
 SCALES, RATES = (0.2, 1.0, 3.0), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-COMMON = ((1.0, 3e-3), (1.0, 1e-2), (3.0, 3e-3))  # (scale, lr)
+COMMON = ((1.0, 1e-2), (3.0, 3e-3))  # (scale, lr)
 CHOOSE, READ = (100, 101, 102), range(8)
 
 
@@ -38,8 +38,9 @@ def settings(record):
     for norm in ("pre", "post", "none"):
         yield from _map(norm, 4, RATES[1:5])
         yield from _read(norm, COMMON)
-    yield from _read("post", COMMON, warmup=0.5)
-    yield from _read("post", COMMON, steps=600)
+    yield from _read("post", COMMON[:1], warmup=0.5)
+    yield from _read("post", COMMON[:1], steps=600)
+    yield from _read("none", COMMON[1:], steps=600)
     yield from _read("pre", COMMON[:1], labels="shuffled")
     for norm in ("pre", "none"):
         yield from _map(norm, 12, _rates(record, norm))
@@ -55,7 +56,7 @@ def _read(norm, cells, **more):
     yield from _rows(norm, 12, cells, READ, **more)
 
 
-def _rows(norm, depth, cells, seeds, labels="true", steps=300, warmup=0.0):
+def _rows(norm, depth, cells, seeds, labels="true", steps=250, warmup=0.0):
     arm = dict(norm=norm, depth=depth, labels=labels, steps=steps, warmup=warmup)
     for (scale, lr), seed in itertools.product(cells, seeds):
         yield arm | dict(scale=scale, lr=lr, seed=seed)
@@ -96,7 +97,7 @@ def run(settings):
         return net
 
     def draw(generator):
-        pick = torch.randint(1120, (16,), generator=generator)
+        pick = torch.randint(1120, (32,), generator=generator)
         return tokens[pick], labels[pick]
 
     runs = train(
@@ -132,5 +133,5 @@ def _right(runs, x, y):
 
 def checked(row):
     """What must come again: at rates where a run is chaotic, only how it starts."""
-    calm = row["test"] > 0.9 and row["steps"] == 300
+    calm = row["test"] > 0.9 and row["steps"] == 250
     return ["start", "train", "valid", "test"] if calm else ["start"]
