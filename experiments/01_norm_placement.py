@@ -3,10 +3,10 @@
 Varied: the norm and its place, the depth, the size of the residual branches at the
 start, the learning rate, warm-up, the budget. A row is one network, trained on digits.
 
-Map    every norm at depth 12, three of them at depth 4: three sizes of the branches ×
-       four learning rates, 250 steps, seeds 100 to 102
-Read   three norms at depth 12 in two cells, seeds 0 to 7; where one of them fails, also
-       with warm-up for half of the steps, or with 600 steps; pre-norm and none at the
+Map    three norms at depths 4 and 12, three sizes of the branches × four learning
+       rates; two more norms at depth 12, three rates; 250 steps, seeds 100 to 102
+Read   three norms at depth 12 in two cells, seeds 0 to 7; where post-norm fails, also
+       with warm-up for half of the steps, and with 600 steps; pre-norm and none at the
        size and rate that did best on validation images, seeds 100 to 102
 Must not work   pre-norm with shuffled labels
 """
@@ -33,15 +33,15 @@ CHOOSE, READ = (100, 101, 102), range(8)
 
 def settings(record):
     """The map first; then what is read from it."""
-    for norm in ARMS:
-        yield from _map(norm, 12, RATES[1:5])
     for norm in ("pre", "post", "none"):
+        yield from _map(norm, 12, RATES[1:5])
         yield from _map(norm, 4, RATES[1:5])
         yield from _read(norm, COMMON)
+    for norm in ("peri", "tanh"):
+        yield from _map(norm, 12, RATES[2:5])
     yield from _read("post", COMMON[:1], warmup=0.5)
     yield from _read("post", COMMON[:1], steps=600)
-    yield from _read("none", COMMON[1:], steps=600)
-    yield from _read("pre", COMMON[:1], labels="shuffled")
+    yield from _read("pre", COMMON[:1], depth=4, labels="shuffled")
     for norm in ("pre", "none"):
         yield from _map(norm, 12, _rates(record, norm))
         if best := _best(record, norm):
@@ -52,8 +52,8 @@ def _map(norm, depth, rates):
     yield from _rows(norm, depth, itertools.product(SCALES, rates), CHOOSE)
 
 
-def _read(norm, cells, **more):
-    yield from _rows(norm, 12, cells, READ, **more)
+def _read(norm, cells, depth=12, **more):
+    yield from _rows(norm, depth, cells, READ, **more)
 
 
 def _rows(norm, depth, cells, seeds, labels="true", steps=250, warmup=0.0):
