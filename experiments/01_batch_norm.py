@@ -22,16 +22,16 @@ ACCURACIES = ("train", "valid", "test", "in_company")
 TOLERANCE = {"loss_20": 2e-3} | dict.fromkeys(ACCURACIES, 0.02)
 RESTS_ON = {"loss_20": 0.1} | dict.fromkeys(ACCURACIES, 0.05)
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 CHOOSE, READ = (100, 101, 102), range(8)
 
 
 def settings(record):
-    """Three rates, a fourth where the best is the last; eight seeds at the best."""
+    """Three rates, more while the best is the last; then eight seeds at the best."""
     for norm, batch in itertools.product(BATCH_ARMS, (4, 32)):
         best = _best(record, norm, batch)
-        wider = best is not None and best >= RATES[2]
-        yield from _rows(norm, batch, RATES[: 3 + wider], CHOOSE)
+        count = 3 if best is None else max(3, RATES.index(best) + 2)
+        yield from _rows(norm, batch, RATES[:count], CHOOSE)
         if best:
             yield from _rows(norm, batch, [best], READ)
             yield from _rows(norm, batch, [best], READ, steps=800)
@@ -51,8 +51,8 @@ def _best(record, norm, batch):
     return None if rows.empty else rows.groupby("lr").valid.mean().idxmax()
 
 
-def run(settings):
-    digits, first = data.digits(), settings[0]
+def run(group):
+    digits, first = data.digits(), group[0]
     tokens, labels = digits.train_x.reshape(-1, 4, 16), digits.train_y
     if first["labels"] == "shuffled":
         generator = torch.Generator().manual_seed(0)
@@ -68,8 +68,8 @@ def run(settings):
         draw,
         lambda net, x, y: F.cross_entropy(net(x), y),
         steps=first["steps"],
-        lr=[setting["lr"] for setting in settings],
-        seeds=[setting["seed"] for setting in settings],
+        lr=[setting["lr"] for setting in group],
+        seeds=[setting["seed"] for setting in group],
     )
     columns = {
         "loss_20": runs.losses[:20].mean(0),
@@ -83,7 +83,7 @@ def run(settings):
     }
     return [
         {name: float(values[n]) for name, values in columns.items()}
-        for n in range(len(settings))
+        for n in range(len(group))
     ]
 
 

@@ -48,15 +48,15 @@ def _best(record, norm):
     return None if rows.empty else rows.groupby("lr").valid.mean().idxmax()
 
 
-def run(settings):
-    first, shift = settings[0], settings[0]["shift"]
+def run(group):
+    first, shift = group[0], group[0]["shift"]
     runs = train(
         lambda: Classifier(NORMS[first["norm"]]()),
         lambda generator: sentences(32, 3, 16, generator, shift),
         lambda net, x, alive, label: F.cross_entropy(net(x, alive), label),
         steps=first["steps"],
-        lr=[setting["lr"] for setting in settings],
-        seeds=[setting["seed"] for setting in settings],
+        lr=[setting["lr"] for setting in group],
+        seeds=[setting["seed"] for setting in group],
     )
     new = torch.Generator().manual_seed(1000)  # the same new sentences for every run
     columns = {
@@ -69,7 +69,7 @@ def run(settings):
     }
     return [
         {name: values[n].item() for name, values in columns.items()}
-        for n in range(len(settings))
+        for n in range(len(group))
     ]
 
 

@@ -76,8 +76,8 @@ def _best(record, norm):
     return None if rows.empty else rows.groupby(["scale", "lr"]).valid.mean().idxmax()
 
 
-def run(settings):
-    digits, first = data.digits(), settings[0]
+def run(group):
+    digits, first = data.digits(), group[0]
     tokens, labels = digits.train_x.reshape(-1, 4, 16), digits.train_y
     if first["labels"] == "shuffled":
         generator = torch.Generator().manual_seed(0)
@@ -87,7 +87,7 @@ def run(settings):
         "valid": (tokens[1120:], labels[1120:]),
         "test": (digits.test_x.reshape(-1, 4, 16), digits.test_y),
     }
-    scales = iter([setting["scale"] for setting in settings])
+    scales = iter([setting["scale"] for setting in group])
 
     began = []
 
@@ -106,8 +106,8 @@ def run(settings):
         lambda net, x, y: F.cross_entropy(net(x), y),
         steps=first["steps"],
         warmup=first["warmup"],
-        lr=[setting["lr"] for setting in settings],
-        seeds=[setting["seed"] for setting in settings],
+        lr=[setting["lr"] for setting in group],
+        seeds=[setting["seed"] for setting in group],
     )
     columns = {name: _right(runs, x, y) for name, (x, y) in sets.items()}
     columns["start"] = runs.losses[:3].log().mean(0)  # of the first three steps
@@ -116,7 +116,7 @@ def run(settings):
     columns["stream_end"] = torch.tensor([_stream(n, tokens[:256]) for n in runs.nets])
     return [
         {name: values[n].item() for name, values in columns.items()}
-        for n in range(len(settings))
+        for n in range(len(group))
     ]
 
 

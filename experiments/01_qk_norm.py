@@ -53,10 +53,10 @@ def settings(record):
         yield dict(qk_norm=qk_norm, lr=lr, seed=seed)
 
 
-def run(settings):
+def run(group):
     digits = data.digits()
     tokens, test_x = (x.reshape(-1, 4, 16) for x in (digits.train_x, digits.test_x))
-    norm = nn.LayerNorm if settings[0]["qk_norm"] else nn.Identity
+    norm = nn.LayerNorm if group[0]["qk_norm"] else nn.Identity
 
     def make():
         net = Encoder(4)
@@ -73,8 +73,8 @@ def run(settings):
         draw,
         lambda net, x, y: F.cross_entropy(net(x), y),
         steps=300,
-        lr=[setting["lr"] for setting in settings],
-        seeds=[setting["seed"] for setting in settings],
+        lr=[setting["lr"] for setting in group],
+        seeds=[setting["seed"] for setting in group],
     )
     right = (runs(test_x).argmax(-1).cpu() == digits.test_y).float().mean(1)
     return [
