@@ -7,7 +7,8 @@ Map    three norms at depths 4 and 12, three sizes of the branches × four learn
        rates; two more norms at depth 12, three rates; 250 steps, seeds 100 to 102
 Read   three norms at depth 12 in two cells, seeds 0 to 7; where post-norm fails, also
        with warm-up for half of the steps, and with 600 steps; pre-norm and none at the
-       size and rate that did best on validation images, seeds 100 to 102
+       size and rate that did best on validation images, seeds 100 to 102, also with
+       1,000 steps
 Must not work   pre-norm with shuffled labels
 """
 
@@ -46,6 +47,7 @@ def settings(record):
         yield from _map(norm, 12, _rates(record, norm))
         if best := _best(record, norm):
             yield from _read(norm, [best])
+            yield from _read(norm, [best], steps=1000)
 
 
 def _map(norm, depth, rates):
@@ -65,7 +67,7 @@ def _rows(norm, depth, cells, seeds, labels="true", steps=250, warmup=0.0):
 def _rates(record, norm):
     """One more beyond the end of the four where the best one stands there."""
     _, lr = _best(record, norm) or (None, RATES[2])
-    return RATES[:1] * (lr <= RATES[1]) + RATES[5:] * (lr >= RATES[4])
+    return RATES[:1] if lr <= RATES[1] else RATES[5:] if lr >= RATES[4] else ()
 
 
 def _best(record, norm):
