@@ -25,8 +25,8 @@ conclusion from S1.5 and S1.6, so it comes after them.
 
 **You need** PyTorch tensors, broadcasting, and what a training loop does.
 
-**Time** 40 minutes; the code runs in about a minute on a laptop. Whatever takes longer
-was run before: its *record*, one row for each network that was trained, is read here.
+**Time** 40 minutes; the code runs in about a minute on a laptop. What takes longer was
+run before: its *record*, one row for each network trained, is read here.
 
 **Then** build it all yourself in [Lab 1](../labs/lab_01_layer_normalization.ipynb).
 """
@@ -66,8 +66,8 @@ $$
 
 $\mu$ and $\sigma^2$ are two numbers for the whole token; $\gamma$ and $\beta$ (`weight`
 and `bias` in PyTorch) have shape $(C,)$, start at one and zero, and are shared by all
-tokens. Two details are easy to get wrong: the variance divides by $C$ and not by $C-1$,
-and $\varepsilon$ stands inside the root.
+tokens. Easy to get wrong: the variance divides by $C$ and not by $C-1$, and
+$\varepsilon$ stands inside the root.
 
 **Predict.** What becomes of $x = [1, 0, 0, 0]$? The mean is $1/4$; do the rest in your
 head before you run it.
@@ -101,9 +101,9 @@ stabilizes training.
 That is two claims in one. First, what does the next layer see? (Training comes below,
 under "S1.1 again".)
 
-**Predict.** A signal passes through 24 random linear layers. If each layer makes
-numbers 1.5 times as large, how large are they at the end? And if each halves them? And
-with layer norm after each layer?
+**Predict.** A signal passes through 24 random linear layers, each of which makes numbers
+1.5 times as large, or halves them. How large are they at the end, without and with
+layer norm after each layer?
 """
 
 # %%
@@ -132,8 +132,7 @@ normalization normalizes the different channels of one sample (part (b)).
 **Claim S1.4.** In language, a sentence is a sample, a word of it is a feature, and the
 dimension of the word vector is the number of channels.
 
-In code the three letters are the three axes of a tensor `x`, and this course calls them
-so:
+The three letters are the axes of a tensor `x`, and this course calls them so:
 
 | the note | here | axis of `x` | in language | in the Vision Transformer |
 |---|---|---|---|---|
@@ -141,9 +140,8 @@ so:
 | features $T$ | positions $T$ | 1 | words | patches |
 | channels $C$ | channels $C$ | 2 | numbers of a word | numbers of a patch |
 
-Beware of one word: the note calls positions *features*, while most papers call channels
-*features*. A normalization is nothing but the choice of axes to average over, so one
-function can be all of them:
+(Most papers call channels *features*.) A normalization is nothing but the choice of
+axes to average over, so one function can be all of them:
 """
 
 
@@ -164,9 +162,9 @@ AXES = {
 
 # %% [markdown]
 r"""
-The shape of the mean tells everything: an axis of size 1 has been averaged away, and
-every axis that is left keeps its own means. PyTorch has an operation for each; the last
-column is the largest difference between it and our one function.
+The shape of the mean tells everything: an axis of size 1 has been averaged away, every
+other keeps its own means. PyTorch has an operation for each; the last column is the
+largest difference between it and our one function.
 """
 
 # %%
@@ -223,8 +221,8 @@ plots.show(fig, "\n".join(counts))
 
 # %% [markdown]
 r"""
-Try it. Choose a normalization and a cell, and see which cells it shares its mean with.
-Which of the five never leave the sample? Which never leave the token?
+Choose a normalization and a cell, and see which cells it shares its mean with. Which of
+the five never leave the sample? Which never leave the token?
 """
 
 # %%
@@ -305,10 +303,9 @@ for t in range(6):
 # %% [markdown]
 r"""
 It is worse than the claim says. With one sample the number *is* its own mean, so the
-output is exactly 0, plus $\beta$: whatever the fifth word was, nothing of it is left.
-With two samples every output is +1 or −1 (a little less where the two are so close that
-$\varepsilon$ shows): of each number one bit remains, which of the two was larger.
-PyTorch knows the first case, and refuses:
+output is exactly 0, plus $\beta$: of the fifth word nothing is left. With two samples
+every output is +1 or −1 (a little less where $\varepsilon$ shows): of each number one
+bit remains, which of the two was larger. PyTorch knows the first case, and refuses:
 """
 
 # %%
@@ -382,7 +379,7 @@ class BatchNorm(nn.Module):
         return (x - mean) / torch.sqrt(var + 1e-5) * self.weight + self.bias
 
     def statistics(self, x: torch.Tensor, here: torch.Tensor):
-        """Mean and variance of this batch; the rows in use move a tenth towards them."""
+        """Mean and variance of this batch; rows in use move a tenth towards them."""
         dims = (0, 1) if self.rows == 1 else (0,)
         count = here.sum(dims, keepdim=True).clamp(min=1)
         mean = (x * here).sum(dims, keepdim=True) / count
@@ -418,8 +415,7 @@ start too; or the last row for all later positions, as Cooijmans et al. 2017
 **Predict.** Train on sentences of 3 to 16 words, test on 32 to 48. The class of a
 sentence is a shift of its first channel by ±2; each word, normalized, votes through a
 small network. Which of the four still classify the long sentences? (The numbers have
-mean 5 and standard deviation 3. With mean 0 and variance 1 the initial values would
-happen to be right, and would hide the effect.)
+mean 5 and standard deviation 3, or the initial values would happen to be right.)
 """
 
 
@@ -536,11 +532,10 @@ not batch normalization.
 That they use it is true. But if unequal lengths were the reason, the pooled batch norm
 above would do as well, and a Vision Transformer, whose images all have the same number
 of patches, would need no layer norm; yet it uses it in every block (Dosovitskiy et al.
-2021 {cite}`dosovitskiy2021`). Another reason is the company that a sample keeps.
+2021 {cite}`dosovitskiy2021`). What else could it be?
 
-**Predict.** A sentence stands in a batch with three others. Replace the three others.
-How much does the normalized sentence change? And when training mode is switched to
-evaluation?
+**Predict.** A sentence stands in a batch with three others. Replace these. How much does
+the normalized sentence change? And from training mode to evaluation?
 """
 
 # %%
@@ -559,10 +554,10 @@ for name, make in NORMS.items():
 
 # %% [markdown]
 r"""
-Under layer norm a sentence comes out the same alone, in any batch, in training and in
+Under layer norm a sentence comes out the same in any batch, in training and in
 evaluation; the abstract of Ba et al. 2016 {cite}`ba2016` names just this. Under batch
-norm its numbers depend, in training, on sentences it has nothing to do with, and
-evaluation computes something else than training did.
+norm it depends, in training, on sentences it has nothing to do with, and evaluation
+computes something else.
 
 Does it cost anything? A Transformer of one block (you meet it under "S1.1 again") reads
 digits as four tokens, so that *all lengths are equal*, with layer norm or with
@@ -642,11 +637,9 @@ print(f"LN(-x) + LN(x): {(F.layer_norm(-x, (64,)) + F.layer_norm(x, (64,))).std(
 # %% [markdown]
 r"""
 So $\operatorname{LN}(ax + b) = \operatorname{LN}(x)$ for every shift $b$ and every
-*positive* factor $a$; a negative factor turns the sign. $\varepsilon$ ends the
-invariance for very small inputs: here at a thousandth, where the variance is a tenth of
-$\varepsilon = 10^{-5}$. RMSNorm keeps the invariance to scale and gives up the one to
-shifts. That the norm of a Transformer *is* layer norm was true in 2017, and is no
-longer so everywhere.
+*positive* factor $a$, until $x$ is so small that $\varepsilon$ counts; a negative
+factor turns the sign. RMSNorm gives up the invariance to shifts. That the norm of a
+Transformer *is* layer norm was true in 2017, and is no longer so everywhere.
 """
 
 # %% [markdown]
@@ -677,9 +670,8 @@ plots.show(fig, "paths from x to y without LN: post-norm 0, pre-norm 1, peri-nor
 # %% [markdown]
 r"""
 The test bed is a small Transformer on scikit-learn's handwritten digits, 8 × 8 pixels,
-read as four tokens of two pixel rows each. Attention and the feed-forward network are
-the subjects of the next chapters; here `forward` matters, which puts the norm in its
-place.
+read as four tokens of two pixel rows each. Attention and the feed-forward network come
+in the next chapters; here `forward` matters, which puts the norm in its place.
 """
 
 
@@ -725,10 +717,10 @@ class Block(nn.Module):
 
 # %% [markdown]
 r"""
-Two arms do without any mean or variance. One has no norm at all. The other has *Dynamic
-Tanh* (Zhu et al. 2025 {cite}`zhu2025`) in each norm's place: nothing but a bent curve
-with a learned slope, the same for every token. Its authors observed that trained layer
-norms map their inputs along such curves, and trained large Transformers with it.
+Two arms do without any mean or variance: one has no norm at all, the other *Dynamic
+Tanh* (Zhu et al. 2025 {cite}`zhu2025`) in each norm's place, a bent curve with a learned
+slope. Its authors saw that trained layer norms map their inputs along such curves, and
+trained large Transformers with it.
 """
 
 
@@ -765,7 +757,8 @@ def initialize(net: nn.Module, scale: float = 1.0) -> None:
     for block in net.blocks:
         peri = block.place == "peri"  # there the last norms set the size
         for end in (block.last1, block.last2) if peri else (block.proj, block.fc2):
-            end.weight.data *= scale
+            with torch.no_grad():
+                end.weight.mul_(scale)
 
 
 class Encoder(nn.Module):
@@ -790,10 +783,9 @@ class Encoder(nn.Module):
 # %% [markdown]
 r"""
 `scale` is the control that is mostly left out: how large the branches $f$ are at the
-start. Glorot's initialization is 1; with 0.2, about $1/\sqrt{2 \cdot 12}$, the 24
-sublayers of a network of depth 12 together add about as much as there was before. (That
-residual networks train without any norm, begun small enough, is known from Zhang et al.
-2019 {cite}`zhang2019b`.)
+start. Glorot's initialization is 1; with 0.2, about $1/\sqrt{24}$, the 24 sublayers of
+a network of depth 12 together add about as much as there was before. (So begun,
+residual networks train without any norm: Zhang et al. 2019 {cite}`zhang2019b`.)
 
 Before any training, look at the gradient that reaches the last block. Xiong et al. 2020
 {cite}`xiong2020` argue that here lies the difference: near the output post-norm's
@@ -893,13 +885,8 @@ After 250 steps no norm is ahead; after 1,000, when both have learned all traini
 images by heart, eight seeds cannot tell them apart. So a norm does not buy the best
 result. It buys that one finds it at most settings.
 
-Go to a place on the map and see for yourself. Other seeds, rates, scales, arms and
-budgets give what the map says of that place; between dark and light some seeds train
-and others don't.
-
-Go to a place on the map and see for yourself. Other seeds, rates, scales, arms and
-budgets give what the map says of that place; between dark and light some seeds train
-and others don't.
+Go to a place on the map and see for yourself, with other seeds and budgets, too. Between
+dark and light some seeds train and others don't.
 """
 
 
@@ -933,12 +920,12 @@ for batch norm: Santurkar et al. 2018 {cite}`santurkar2018` find that what count
 smoother loss. For layer norm, Xu et al. 2019 {cite}`xu2019` find that the derivatives
 of mean and variance matter more than the standardized numbers themselves.
 
-**Verdict on S1.1: holds with conditions.** Layer norm standardizes, before scale
-and shift. What it buys in training is a wider range of initializations and learning
-rates, widest where it stands at a sublayer's input: there it *stabilizes*. The best
-accuracy needs no norm, and that training with one is faster at a setting that suits
-both, our test does not show. Ba et al. 2016 {cite}`ba2016` report
-shorter training for recurrent networks.
+**Verdict on S1.1: holds with conditions.** Layer norm standardizes, before scale and
+shift. At a sublayer's *input* it stabilizes: a wider range of initializations and
+learning rates trains. On the output, where the note has it, our map shows no more
+settings that train than without any norm. The best accuracy needs none, and that a norm
+speeds up training at a setting that suits both, our test does not show; Ba et al. 2016
+{cite}`ba2016` report it for recurrent networks.
 """
 
 # %% [markdown]
@@ -966,8 +953,8 @@ r"""
 scores with them, until each softmax lets a single token through. Dehghani et al. 2023
 {cite}`dehghani2023` met this in a Vision Transformer of 22 billion parameters and put a
 layer norm on queries and keys. In ours, of depth 4, it does what it is for: it keeps
-the scores small at every rate. The accuracy gains little or nothing: eight seeds cannot
-tell the two apart at any rate that trains well.
+the scores small at every rate. The accuracy gains little: where either passes 80 %,
+eight seeds cannot tell the two apart.
 """
 
 # %%
@@ -985,12 +972,12 @@ r"""
 
 | Claim | What the source says | Verdict | Why | Varied | Overturned by |
 |---|---|---|---|---|---|
-| S1.1 | Norm is layer norm; it standardizes the next layer's input, which speeds up and stabilizes training | holds with conditions | Standardized before $\gamma$ and $\beta$ only. A norm widens the range of settings that train, most at a sublayer's input; the best accuracy needs none, as Zhang et al. 2019 {cite}`zhang2019b` found. Large gradients are not the cause (Liu et al. 2020 {cite}`liu2020`) | five norms and places, three initializations, three or four learning rates, depths 4 and 12, warm-up, 250 to 1,000 steps; three seeds, eight where read; shuffled labels are guessed | settings at which no norm trains and pre-norm fails |
+| S1.1 | Norm is layer norm; it standardizes the next layer's input, which speeds up and stabilizes training | holds with conditions | Standardized before $\gamma$ and $\beta$ only. At a sublayer's input a norm widens the range of settings that train; after the sum it does not, here. The best accuracy needs none (Zhang et al. 2019 {cite}`zhang2019b`), and large gradients are not what fails (Liu et al. 2020 {cite}`liu2020`) | five norms and places, three initializations, three or four learning rates, depths 4 and 12, warm-up, 250 to 1,000 steps; three seeds, eight where read; shuffled labels are guessed | a map on which no norm trains at settings where pre-norm fails |
 | S1.2 | Lengths differ, so Transformers use layer norm and not batch norm | holds with conditions | They do use it. But unequal lengths rule out only statistics per position; independence of the other samples, and the same computation in training and test, are better reasons (Wang et al. 2022 {cite}`wang2022`, Shen et al. 2020 {cite}`shen2020`). With equal lengths batch norm is nowhere behind | learning rate (three or more for each arm), batches of 4 and 32, 400 and 800 steps, eight seeds; shuffled labels are guessed | a pooled batch norm that falls behind layer norm on equal lengths, with the statistics of training |
 | S1.3 | Batch norm normalizes one channel over the samples, layer norm the channels of one sample | holds | Those are the directions; with S1.5, at one position at a time: means of shape $(1, T, C)$ and $(B, T, 1)$. Batch norm usually pools over positions too (Ioffe and Szegedy 2015 {cite}`ioffe2015`) | computed: five choices of axes, each against PyTorch's operation | a part (b) of the note's figure that fills $T$ and $C$ together |
 | S1.4 | A sentence is a sample, a word a feature, the dimension of the word vector the number of channels | holds | It names the axes of $(B, T, C)$; elsewhere "feature" means channel (Ioffe and Szegedy 2015 {cite}`ioffe2015`) | nothing: a convention | – |
-| S1.5 | With one sample left, statistics do not reflect the global distribution, and batch norm works badly | holds with conditions | Per position only, and there it is worse: one sample gives exactly 0, two give ±1 (the setting of Ba et al. 2016 {cite}`ba2016`). Pooled batch norm averages all words | computed: 1 to 32 samples, pooled and per position, with padding and without | a batch norm in Transformers that keeps a mean per position |
-| S1.6 | Longer than all training samples: no statistics, batch norm cannot run | holds with conditions | Per position only, where `nn.BatchNorm1d` refuses; another table runs, at a guess with spare rows and well with the last row reused (Cooijmans et al. 2017 {cite}`cooijmans2017`). Pooled batch norm reads sentences of 48 words after training on 16 | learning rate (five or more for each norm), 300 and 1,200 steps, eight seeds; no class to be found | a pooled batch norm that reads long sentences worse than layer norm does |
+| S1.5 | With one sample left, statistics do not reflect the global distribution, and batch norm works badly | holds with conditions | Per position only, and there it is worse: one sample gives exactly 0, two give ±1 (the setting of Ba et al. 2016 {cite}`ba2016`). Pooled batch norm averages all words | computed: one to four samples, pooled and per position, with padding and without | a batch norm in Transformers that keeps a mean per position |
+| S1.6 | Longer than all training samples: no statistics, batch norm cannot run | holds with conditions | Per position only, where `nn.BatchNorm1d` refuses; another table runs, nearly at a guess with spare rows and well with the last row reused (Cooijmans et al. 2017 {cite}`cooijmans2017`). Pooled batch norm reads sentences of 48 words after training on 16 | learning rate (five or more for each norm), 300 and 1,200 steps, eight seeds; no class to be found | a pooled batch norm that reads long sentences worse than layer norm does |
 """
 
 # %% [markdown]
@@ -1000,14 +987,13 @@ r"""
 - A normalization is a choice of axes. Layer norm averages over the last one, the $C$
   numbers of one token, and nothing else.
 - Per position, batch norm has as many numbers as samples are alive: with one, its
-  output is $\beta$ whatever the input was. Pooled over positions it does not have this
-  problem, but it counts padding, depends on the other samples, and computes in
-  evaluation something else than in training.
+  output is $\beta$ whatever the input was. Pooled, it counts padding, depends on the
+  other samples, and computes something else in evaluation.
 - Layer norm computes the same alone, in any batch, in training and in evaluation. It
   hides shift and positive scale, not the sign; RMSNorm hides scale only.
-- In training, a norm widens the range of initializations and learning rates that work:
-  at a sublayer's input or at both of its ends most, after the sum least. It is no
-  condition for training, nor for the best accuracy.
+- In training, a norm at a sublayer's input, or at both of its ends, widens the range of
+  initializations and learning rates that work. Neither training nor the best accuracy
+  needs it.
 
 Now build it: [Lab 1](../labs/lab_01_layer_normalization.ipynb) has you write layer norm
 and its gradient by hand, count the statistics of a ragged batch, and put the norm in
