@@ -112,10 +112,11 @@ def _header(experiment: Experiment, seconds: float) -> dict[str, str]:
 
 
 def groups(experiment: Experiment, settings: Iterable[Setting]) -> list[list[Setting]]:
-    """Settings that differ in the seed alone, trained side by side."""
+    """Settings that are trained side by side: they differ in TOGETHER, or the seed."""
+    together = getattr(experiment.module, "TOGETHER", ("seed",))
     found: dict[tuple, list[Setting]] = {}
     for setting in settings:
-        rest = {k: v for k, v in setting.items() if k != "seed"}
+        rest = {k: v for k, v in setting.items() if k not in together}
         found.setdefault(tuple(map(str, rest.items())), []).append(setting)
     return list(found.values())
 

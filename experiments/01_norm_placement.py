@@ -1,0 +1,139 @@
+"""S1.1: does the place of the norm decide whether a deep network trains?
+
+Varied: the norm and its place, the depth, the size of the residual branches at the
+start, the learning rate, warm-up, the budget. A row is one network, trained on digits.
+
+Map    three norms at depths 4 and 12, three sizes of the branches × four learning
+       rates; two more norms at depth 12, three rates; 250 steps, seeds 100 to 102
+Read   three norms at depth 12 in two cells, seeds 0 to 7; where post-norm fails, also
+       with warm-up for half of the steps, and with 600 steps; pre-norm and none at the
+       size and rate that did best on validation images, seeds 100 to 102, also with
+       1,000 steps
+Must not work   pre-norm with shuffled labels
+"""
+
+import itertools
+
+import torch
+from torch.nn import functional as F
+
+from labkit import data
+from labkit.experiment import definitions
+from labkit.training import train
+
+ARMS, Encoder = definitions("01_layer_normalization", "ARMS", "Encoder")
+FACTORS = ("norm", "depth", "labels", "steps", "warmup", "scale", "lr", "seed")
+TOGETHER = ("scale", "lr", "seed")
+TOLERANCE = {"start": 1e-3, "train": 0.03, "valid": 0.03, "test": 0.03}
+RESTS_ON = {"start": 0.01, "train": 0.1, "valid": 0.1, "test": 0.1}
+
+SCALES, RATES = (0.2, 1.0, 3.0), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+COMMON = ((1.0, 1e-2), (3.0, 3e-3))  # (scale, lr)
+CHOOSE, READ = (100, 101, 102), range(8)
+
+
+def settings(record):
+    """The map first; then what is read from it."""
+    for norm in ("pre", "post", "none"):
+        yield from _map(norm, 12, RATES[1:5])
+        yield from _map(norm, 4, RATES[1:5])
+        yield from _read(norm, COMMON)
+    for norm in ("peri", "tanh"):
+        yield from _map(norm, 12, RATES[2:5])
+    yield from _read("post", COMMON[:1], warmup=0.5)
+    yield from _read("post", COMMON[:1], steps=600)
+    yield from _read("pre", COMMON[:1], depth=4, labels="shuffled")
+    for norm in ("pre", "none"):
+        yield from _map(norm, 12, _rates(record, norm))
+        if best := _best(record, norm):
+            yield from _read(norm, [best])
+            yield from _read(norm, [best], steps=1000)
+
+
+def _map(norm, depth, rates):
+    yield from _rows(norm, depth, itertools.product(SCALES, rates), CHOOSE)
+
+
+def _read(norm, cells, depth=12, **more):
+    yield from _rows(norm, depth, cells, READ, **more)
+
+
+def _rows(norm, depth, cells, seeds, labels="true", steps=250, warmup=0.0):
+    arm = dict(norm=norm, depth=depth, labels=labels, steps=steps, warmup=warmup)
+    for (scale, lr), seed in itertools.product(cells, seeds):
+        yield arm | dict(scale=scale, lr=lr, seed=seed)
+
+
+def _rates(record, norm):
+    """One more beyond the end of the four where the best one stands there."""
+    _, lr = _best(record, norm) or (None, RATES[2])
+    return RATES[:1] if lr <= RATES[1] else RATES[5:] if lr >= RATES[4] else ()
+
+
+def _best(record, norm):
+    """(scale, lr) with the best mean on the validation images; None before the map."""
+    if record.empty:
+        return None
+    rows = record.query("norm == @norm and depth == 12 and seed >= 100")
+    return None if rows.empty else rows.groupby(["scale", "lr"]).valid.mean().idxmax()
+
+
+def run(group):
+    digits, first = data.digits(), group[0]
+    tokens, labels = digits.train_x.reshape(-1, 4, 16), digits.train_y
+    if first["labels"] == "shuffled":
+        generator = torch.Generator().manual_seed(0)
+        labels = labels[torch.randperm(1400, generator=generator)]
+    sets = {  # the last 280 images of the 1,400 are for choosing
+        "train": (tokens[:1120], labels[:1120]),
+        "valid": (tokens[1120:], labels[1120:]),
+        "test": (digits.test_x.reshape(-1, 4, 16), digits.test_y),
+    }
+    scales = iter([setting["scale"] for setting in group])
+
+    began = []
+
+    def make():
+        net = Encoder(first["depth"], *ARMS[first["norm"]], scale=next(scales))
+        began.append(_stream(net, tokens[:256]))
+        return net
+
+    def draw(generator):
+        pick = torch.randint(1120, (32,), generator=generator)
+        return tokens[pick], labels[pick]
+
+    runs = train(
+        make,
+        draw,
+        lambda net, x, y: F.cross_entropy(net(x), y),
+        steps=first["steps"],
+        warmup=first["warmup"],
+        lr=[setting["lr"] for setting in group],
+        seeds=[setting["seed"] for setting in group],
+    )
+    columns = {name: _right(runs, x, y) for name, (x, y) in sets.items()}
+    columns["start"] = runs.losses[:3].log().mean(0)  # of the first three steps
+    columns["converged"] = runs.converged
+    columns["stream_start"] = torch.tensor(began)
+    columns["stream_end"] = torch.tensor([_stream(n, tokens[:256]) for n in runs.nets])
+    return [
+        {name: values[n].item() for name, values in columns.items()}
+        for n in range(len(group))
+    ]
+
+
+@torch.no_grad()
+def _stream(net, x):
+    """Root mean square of the numbers that the last block hands on."""
+    x = net.blocks(net.patch_embed(x) + net.position)
+    return x.square().mean().sqrt().clamp(max=1e9).item()
+
+
+def _right(runs, x, y):
+    return (runs(x).argmax(-1).cpu() == y).float().mean(1)
+
+
+def checked(row):
+    """What must come again: at rates where a run is chaotic, only how it starts."""
+    calm = row["test"] > 0.9 and row["steps"] == 250
+    return ["start", "train", "valid", "test"] if calm else ["start"]
