@@ -18,6 +18,7 @@ WHERE = {  # names that are objects in a module; the others are modules
     "record": "experiment",
     "seed_everything": "runtime",
     "sign_flip": "statistics",
+    "summary": "statistics",
     "train": "training",
 }
 __all__ = ["data", "explore", "plots", *WHERE]

@@ -6,8 +6,12 @@ a percentile bootstrap of the difference raises twice the alarms that it promise
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
 
 RESAMPLES = 10_000
 EXACT = 16  # pairs: up to 65,536 ways to set the signs, all of them are tried
@@ -78,6 +82,24 @@ def around(values: Values) -> tuple[float, float]:
         raise ValueError(f"{len(values)} runs say nothing of a spread; want three")
     middle, spread = values.mean(), values.std(ddof=1)
     return float(middle - 3 * spread), float(middle + 3 * spread)
+
+
+def summary(
+    runs: "pandas.DataFrame", row: str, column: str, scale: float = 1, digits: int = 2
+) -> str:
+    """What the runs of a record say, a line an arm: mean, 95 % interval, rate, budget.
+
+    runs    rows of a record; those of seeds 0 to 7 are read
+    row     the column that names the arms, in the order of the record
+    column  whose mean is shown, times `scale`, with so many `digits` after the point
+    """
+    lines = []
+    for name, arm in runs[runs.seed < 8].groupby(row, sort=False):
+        mean, *ends = (scale * value for value in interval(arm[column]))
+        low, high = (f"{end:.{digits}f}" for end in ends)
+        rate = f"rate {arm.lr.iloc[0]:g}, {arm.converged.sum()} of {len(arm)} converged"
+        lines.append(f"{name:26}{mean:7.{digits}f} [{low}, {high}]  {rate}")
+    return "\n".join(lines)
 
 
 def _numbers(values: Values) -> np.ndarray:
