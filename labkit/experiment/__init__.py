@@ -6,6 +6,7 @@
     TOLERANCE = {"accuracy": 0.02}           absolute, when a row is run again
     RESTS_ON = {"accuracy": 0.10}            the smallest difference a verdict rests on
     def settings(record): …                  what is to run, given the rows so far
+    TOGETHER = ("lr", "seed")                optional: what may differ within one run()
     def run(settings): …                     results of settings that differ in the seed
     def checked(row): …                      optional: the columns that must come again
 
@@ -18,5 +19,6 @@ is stopped at any moment goes on where it was.
 
 from labkit.experiment.chapter import definitions
 from labkit.experiment.records import ExperimentError, record
+from labkit.experiment.tuning import tuned
 
-__all__ = ["ExperimentError", "definitions", "record"]
+__all__ = ["ExperimentError", "definitions", "record", "tuned"]
