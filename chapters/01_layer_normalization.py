@@ -838,8 +838,8 @@ for (depth, name), test in cells.groupby(["depth", "norm"]):
 #|   networks. Rows, the scale of the branches at the start; columns, the learning rate.
 #| alt: Five tables of test accuracies. Pre-norm: from 55 to 91, lower only at the
 #|   largest rate. Post-norm: 81 to 90 in the upper left, 10 in the lower right.
-#|   Peri-norm: from 54 to 92. Dynamic Tanh: 81 to 88 above, 17 and 23 in the lower right.
-#|   No norm: 84 to 94 in the first row, 47 and less elsewhere.
+#|   Peri-norm: from 54 to 92. Dynamic Tanh: 81 to 88 above, 17 and 23 in the lower
+#|   right. No norm: 84 to 94 in the first row at most rates, 47 and less elsewhere.
 fig, axes = plt.subplots(3, 2, figsize=(5.0, 5.8))
 for ax, name in zip(axes.flat, ARMS, strict=False):
     grid = 100 * cells[12, name].unstack()
