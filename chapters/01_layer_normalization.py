@@ -101,9 +101,9 @@ stabilizes training.
 That is two claims in one. First, what does the next layer see? (Training comes below,
 under "S1.1 again".)
 
-**Predict.** A signal passes through 24 random linear layers, each of which makes numbers
-1.5 times as large, or halves them. How large are they at the end, without and with
-layer norm after each layer?
+**Predict.** A signal passes through 24 random linear layers, each of which makes
+numbers 1.5 times as large, or halves them. How large are they at the end, without and
+with layer norm after each layer?
 """
 
 # %%
@@ -534,8 +534,8 @@ above would do as well, and a Vision Transformer, whose images all have the same
 of patches, would need no layer norm; yet it uses it in every block (Dosovitskiy et al.
 2021 {cite}`dosovitskiy2021`). What else could it be?
 
-**Predict.** A sentence stands in a batch with three others. Replace these. How much does
-the normalized sentence change? And from training mode to evaluation?
+**Predict.** A sentence stands in a batch with three others. Replace these. How much
+does the normalized sentence change? And from training mode to evaluation?
 """
 
 # %%
@@ -648,9 +648,9 @@ r"""
 
 The second half of S1.1: normalizing "speeds up and stabilizes training". One must say
 *where* the norm stands, for three places are in use: after the residual sum, as in the
-first Transformer {cite}`vaswani2017`; before the sublayer $f$, with one more norm at the
-very end, as in the Vision Transformer {cite}`dosovitskiy2021`; and before *and* after
-$f$, as in Gemma 2 ("peri", around: Kim et al. 2025 {cite}`kim2025`).
+first Transformer {cite}`vaswani2017`; before the sublayer $f$, with one more norm at
+the very end, as in the Vision Transformer {cite}`dosovitskiy2021`; and before *and*
+after $f$, as in Gemma 2 ("peri", around: Kim et al. 2025 {cite}`kim2025`).
 """
 
 # %% tags=["hide-input"]
@@ -718,9 +718,9 @@ class Block(nn.Module):
 # %% [markdown]
 r"""
 Two arms do without any mean or variance: one has no norm at all, the other *Dynamic
-Tanh* (Zhu et al. 2025 {cite}`zhu2025`) in each norm's place, a bent curve with a learned
-slope. Its authors saw that trained layer norms map their inputs along such curves, and
-trained large Transformers with it.
+Tanh* (Zhu et al. 2025 {cite}`zhu2025`) in each norm's place, a bent curve with a
+learned slope. Its authors saw that trained layer norms map their inputs along such
+curves, and trained large Transformers with it.
 """
 
 
@@ -762,7 +762,7 @@ def initialize(net: nn.Module, scale: float = 1.0) -> None:
 
 
 class Encoder(nn.Module):
-    """Digits as four tokens (B, 4, 16) to class scores (B, 10) through `depth` blocks."""
+    """Digits as four tokens (B, 4, 16) to class scores (B, 10)."""
 
     def __init__(self, depth, place="pre", norm=nn.LayerNorm, scale=1.0):
         super().__init__()
@@ -834,12 +834,12 @@ for (depth, name), test in cells.groupby(["depth", "norm"]):
 
 # %%
 #| name: fig-map
-#| caption: Test accuracy in percent at depth 12 after 250 steps, means of three networks.
-#|   Rows, the scale of the branches at the start; columns, the learning rate.
-#| alt: Five tables of test accuracies. Pre-norm: from 55 to 91, lower only at the largest
-#|   rate. Post-norm: 81 to 90 in the upper left, 10 in the lower right. Peri-norm: from
-#|   54 to 92. Dynamic Tanh: 81 to 88 above, 17 and 23 in the lower right. No norm: 84 to
-#|   94 in the first row, 47 and less in all others.
+#| caption: Test accuracy in percent at depth 12 after 250 steps, means of three
+#|   networks. Rows, the scale of the branches at the start; columns, the learning rate.
+#| alt: Five tables of test accuracies. Pre-norm: from 55 to 91, lower only at the
+#|   largest rate. Post-norm: 81 to 90 in the upper left, 10 in the lower right.
+#|   Peri-norm: from 54 to 92. Dynamic Tanh: 81 to 88 above, 17 and 23 in the lower
+#|   right. No norm: 84 to 94 in the first row at most rates, 47 and less elsewhere.
 fig, axes = plt.subplots(3, 2, figsize=(5.0, 5.8))
 for ax, name in zip(axes.flat, ARMS, strict=False):
     grid = 100 * cells[12, name].unstack()
@@ -885,8 +885,8 @@ After 250 steps no norm is ahead; after 1,000, when both have learned all traini
 images by heart, eight seeds cannot tell them apart. So a norm does not buy the best
 result. It buys that one finds it at most settings.
 
-Go to a place on the map and see for yourself, with other seeds and budgets, too. Between
-dark and light some seeds train and others don't.
+Go to a place on the map and see for yourself, with other seeds and budgets, too.
+Between dark and light some seeds train and others don't.
 """
 
 

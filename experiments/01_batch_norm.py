@@ -19,8 +19,8 @@ BATCH_ARMS, Encoder = definitions("01_layer_normalization", "BATCH_ARMS", "Encod
 FACTORS = ("norm", "batch", "labels", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 ACCURACIES = ("train", "valid", "test", "in_company")
-TOLERANCE = {"loss_20": 2e-3} | dict.fromkeys(ACCURACIES, 0.02)
-RESTS_ON = {"loss_20": 0.1} | dict.fromkeys(ACCURACIES, 0.05)
+TOLERANCE = {"loss_20": 2e-3} | dict.fromkeys(ACCURACIES, 0.009)
+RESTS_ON = {"loss_20": 0.1} | dict.fromkeys(ACCURACIES, 0.02)
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 CHOOSE, READ = (100, 101, 102), range(8)
