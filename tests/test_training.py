@@ -20,7 +20,11 @@ class Net(nn.Module):
 
     def __init__(self, frozen=False):
         super().__init__()
-        self.fc1, self.norm, self.fc2 = nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 2)
+        self.fc1, self.norm, self.fc2 = (
+            nn.Linear(3, 8),
+            nn.LayerNorm(8),
+            nn.Linear(8, 2),
+        )
         self.position = nn.Parameter(torch.randn(4, 3), requires_grad=not frozen)
         self.register_buffer("offset", torch.randn(3))
 
@@ -113,7 +117,7 @@ def test_what_is_frozen_stays_and_buffers_do():
 
 def test_running_statistics_belong_to_each_run():
     def make():
-        # without a bias: the norm takes its gradient, and Adam would follow the rounding
+        # no bias: the norm takes its gradient, and Adam would follow the rounding
         linear = nn.Linear(12, 6, bias=False)
         return nn.Sequential(nn.Flatten(), linear, nn.BatchNorm1d(6))
 

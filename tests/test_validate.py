@@ -116,7 +116,7 @@ def test_of_what_about_prints_the_number_is_masked_and_nothing_else(course):
     _as_display(root / "chapters" / "masked.ipynb", 1)
     _as_display(root / "chapters" / "off.ipynb", 2)
     said = _labkit(root)[1]
-    rows = re.findall(r"^chapters/(\w+).ipynb +\d +[\d.]+  (\S+)", said, re.M)
+    rows = re.findall(r"^chapters/(\w+).ipynb +\d +[\d.]+  (\w+)$", said, re.M)
     assert dict(rows) == {"masked": "none", "off": "3"}, said
 
 
