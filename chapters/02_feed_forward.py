@@ -402,13 +402,20 @@ it?
 
 # %% tags=["hide-input"]
 #| name: fig-bends
-#| caption: The product of three signs, one block: loss of eight runs (dots) and their
-#|   mean (bars) after 400 steps, by what bends. Grey line, ln 2.
-#| alt: With no bend all runs lie on the line of ln 2. With the norm alone some lie at 0
-#|   and some between 0.1 and 0.5. All others lie at 0 or close to it.
-block = bends[bends.place == "block"]
+#| caption: The product of three signs, one block: mean loss of eight runs after 400
+#|   steps with its 95 % interval, by what bends. Grey line, ln 2.
+#| alt: With no bend the loss lies on the line of ln 2. With the norm alone it lies at
+#|   0.16 with a wide interval. All others lie at 0 or close to it.
+def losses(runs, row: str, column: str) -> dict:
+    """Of each arm the values of its eight runs, for `plots.dots`."""
+    arms = runs[runs.seed < 8].groupby(row, sort=False)
+    return {name: [arm[column]] for name, arm in arms}
+
+
+short = {"activation, softmax, norm": "all three", "softmax, norm": "no activation"}
+block = bends[bends.place == "block"].replace({"bends": short})
 fig, ax = plt.subplots(figsize=(3.6, 2.8))
-plots.arms(ax, block[block.steps == 400], "bends", "loss")
+plots.dots(ax, losses(block[block.steps == 400], "bends", "loss"), [""])
 ax.axvline(math.log(2), color=plots.GREY, linewidth=1)
 ax.set_xlabel("loss in nats")
 text = "loss in nats [95 % interval], by what bends"
@@ -836,8 +843,8 @@ of these change: no network, no attention, one parallel block?
 
 # %% tags=["hide-input"]
 #| name: fig-look-up
-#| caption: Loss of the product in the look-up, eight runs each (dots) and their mean
-#|   (bars), after 400 steps; grey line, ln 2.
+#| caption: Mean loss of the product in the look-up, eight runs each, after 400 steps,
+#|   with its 95 % interval; grey line, ln 2.
 #| alt: Clean block. No attention, no network and one parallel block lie on the line of
 #|   ln 2; one and two sequential blocks and two parallel ones at 0. Usual block. Only no
 #|   attention lies on the line; one block without a network and one parallel block lie
@@ -845,7 +852,7 @@ of these change: no network, no attention, one parallel block?
 usual = together[together.block == "usual"]
 fig, axes = plt.subplots(2, 1, figsize=(3.6, 4.8), sharex=True, height_ratios=(6, 7))
 for ax, runs, title in zip(axes, (clean, usual), ("clean", "usual"), strict=True):
-    plots.arms(ax, runs[runs.steps == 400], "arm", "product")
+    plots.dots(ax, losses(runs[runs.steps == 400], "arm", "product"), [""])
     ax.axvline(math.log(2), color=plots.GREY, linewidth=1)
     ax.set_title(f"{title} block")
 axes[1].set_xlabel("loss of the product in nats")
@@ -1009,8 +1016,8 @@ for experts, hidden in ((1, 32), (1, 128), (4, 32)):
 # %% [markdown]
 r"""
 Each fact hangs on a few hidden numbers: without its own four it is lost, without those
-of another fact most of what was known stays. A network of 32 hidden numbers holds part
-of the book, one of 128 all of it. Four experts of 32 hold as much as the wide one, with
+of another fact most of what was known stays. In these 1,200 steps a network of 32
+hidden numbers learns part of the book, one of 128 all of it. Four experts of 32 hold as much as the wide one, with
 as many weights and a little more work for each token than the narrow one. So whoever
 says what a network costs has to say whether weights or work are meant.
 """
