@@ -5,6 +5,7 @@ import io
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
@@ -91,3 +92,25 @@ def test_live_curves_grow_with_every_update(monkeypatch):
     assert len(set(pictures)) == 4 and pictures[-1] == "cleared"
     assert live.points == [(1, [30.0]), (2, [60.0]), (3, [90.0])]
     assert not plt.get_fignums()
+
+
+def test_a_map_says_every_number_and_leaves_out_what_is_none():
+    fig, ax = plt.subplots()
+    values = np.array([[90.4, 10.0], [np.nan, 55.0]])
+    plots.heat(ax, values, rows=[0.2, 1.0], columns=["slow", "fast"], title="pre")
+    assert [text.get_text() for text in ax.texts] == ["90", "10", "55"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.2", "1.0"]
+    bright = [sum(patch.get_facecolor()[:3]) for patch in ax.patches]
+    assert bright[0] < bright[2] < bright[1], "darker where higher"
+    plt.close(fig)
+
+
+def test_dots_stand_at_the_means_with_their_intervals():
+    fig, ax = plt.subplots()
+    plots.dots(ax, {"layer": [[1, 2, 3], [5, 5, 5]]}, names=("same", "longer"))
+    spans = [list(line.get_xdata()) for line in ax.lines]
+    assert spans[1] == [2.0] and spans[0][0] < 2 < spans[0][1]
+    assert spans[2] == [5.0, 5.0] and spans[3] == [5.0]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["same", "longer"]
+    plt.close(fig)

@@ -167,6 +167,18 @@ def test_a_malformed_verdict_table_stops_the_build(tmp_path, table, message):
         read_verdicts(notebook)
 
 
+def test_a_verdict_table_may_say_what_was_varied(tmp_path):
+    lines = [[*HEADER, "Varied", "Overturned by"], ["---"] * 6]
+    lines += [["S1.1", "it does", "holds", "because", "seeds", "a counterexample"]]
+    source = "## Verdicts\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notebook = tmp_path / "chapter.ipynb"
+    notebook.write_text(
+        json.dumps({"cells": [{"cell_type": "markdown", "source": source}]})
+    )
+    (row,) = read_verdicts(notebook)
+    assert (row.varied, row.overturned_by) == ("seeds", "a counterexample")
+
+
 LESSONS = [path.stem for path in chapters(ROOT) if read_verdicts(path)]
 
 
