@@ -236,6 +236,18 @@ def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) 
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
 
 
+def band(ax: Axes, steps: Sequence[float], curves: np.ndarray, **style) -> None:
+    """Draw the mean of several runs' curves, and a band from the lowest to the highest.
+
+    curves  (steps, R), for example the `losses` of labkit.train, or means over a few
+    style   of the line: color, label, linestyle
+    """
+    curves = np.asarray(curves)
+    (line,) = ax.plot(steps, curves.mean(1), **style)
+    shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+    ax.fill_between(steps, curves.min(1), curves.max(1), **shade)
+
+
 def picture(ax: Axes, image: torch.Tensor, title: str = "") -> None:
     """Show an image tensor, (3, H, W) in [0, 1] or (H, W), without axes.
 

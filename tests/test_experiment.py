@@ -20,6 +20,7 @@ from labkit.experiment import (
     run,
 )
 from labkit.experiment.script import Experiment
+from labkit.experiment.tuning import CHOOSE, LADDER, READ, tuned
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = '''"""What is varied."""
@@ -159,7 +160,7 @@ if __name__ == "__main__":
     part = course / "experiments" / "tried.part"
     for rows in (1, 2):
         process = subprocess.Popen([sys.executable, course / "go.py"])
-        while not part.exists() or len(part.read_text().splitlines()) < rows:
+        while not part.exists() or part.read_text().count("\n") < rows:
             assert process.poll() is None, "it ended before it was killed"
             time.sleep(0.02)
         process.kill() if rows == 1 else process.send_signal(signal.SIGINT)
@@ -203,6 +204,45 @@ def test_the_check_draws_from_the_commit_and_compares(
     assert labkit("check") == 1
     said = capsys.readouterr().out
     assert "MISS  tried" in said and "score: " in said and "14 rows again" in said
+
+
+def test_settings_that_may_differ_are_run_together(course, here, monkeypatch):
+    write(course, SCRIPT.replace("SECONDS = 0.0", 'TOGETHER = ("rate", "seed")'))
+    settings = list(fresh(course).module.settings(records.table([])))
+    sizes = [len(group) for group in run.groups(fresh(course), settings)]
+    assert sizes == [4, 4]
+    write(course, SCRIPT)
+    assert len(run.groups(fresh(course), settings)) == 4
+
+
+def errors(best):
+    """The rows of a tuned arm whose error is least at this rate."""
+    rows = []
+    while True:
+        wanted = list(tuned(records.table(rows), [{"arm": "a"}], "error", 0.01))
+        new = [row for row in wanted if row not in [r["setting"] for r in rows]]
+        if not new:
+            return wanted
+        for row in new:
+            error = abs(LADDER.index(row["lr"]) - LADDER.index(best)) / 10
+            rows.append({**row, "error": error, "setting": row})
+
+
+@pytest.mark.parametrize(
+    "best, tried",
+    [
+        (3e-3, [1e-3, 3e-3, 1e-2]),
+        (3e-2, [1e-3, 3e-3, 1e-2, 3e-2, 1e-1]),  # the choice must lie inside the grid
+        (3e-4, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]),
+        (1.0, list(LADDER[4:])),  # where the ladder ends
+    ],
+)
+def test_every_arm_is_read_at_its_own_rate(best, tried):
+    wanted = errors(best)
+    chosen = [row for row in wanted if row["seed"] in CHOOSE]
+    read = [row for row in wanted if row["seed"] in READ]
+    assert sorted({row["lr"] for row in chosen}) == tried
+    assert [(row["lr"], row["seed"]) for row in read] == [(best, n) for n in range(8)]
 
 
 def test_columns_that_cannot_come_again_are_left_out(course, here):

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -54,6 +55,35 @@ def test_another_kind_is_refused():
     plt.close("all")
 
 
+def test_a_map_prints_every_value_and_leaves_out_what_is_none():
+    fig, ax = plt.subplots()
+    plots.heat(ax, np.array([[12.4, 97.0, np.nan]]), ["pre"], ["a", "b", "c"])
+    assert [text.get_text() for text in ax.texts] == ["12", "97"]
+    assert len(ax.patches) == 2
+    dark, light = ax.patches[1].get_facecolor(), ax.patches[0].get_facecolor()
+    assert sum(dark) < sum(light)
+    plt.close(fig)
+
+
+def test_dots_show_each_mean_in_its_interval():
+    fig, ax = plt.subplots()
+    plots.dots(ax, {"one": [[1, 2, 3]], "two": [[5, 5, 5]]}, ["runs"])
+    (low, high), mean = ax.lines[0].get_xdata(), ax.lines[1].get_xdata()[0]
+    assert 1 <= low < mean == 2 < high <= 3
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["one", "two"]
+    plt.close(fig)
+
+
+def test_a_band_holds_every_run():
+    fig, ax = plt.subplots()
+    curves = torch.tensor([[1.0, 3.0], [2.0, 6.0], [4.0, 4.0]])
+    plots.band(ax, [1, 2, 3], curves, color=plots.RED)
+    assert ax.lines[0].get_ydata().tolist() == [2, 4, 4]
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {(1, 1), (1, 3), (2, 2), (2, 6)} <= {tuple(c) for c in corners.tolist()}
+    plt.close(fig)
+
+
 CELL = """
 from labkit import plots
 with plots.Live(2, ["train", "test"], "accuracy, %") as live:
@@ -92,25 +122,3 @@ def test_live_curves_grow_with_every_update(monkeypatch):
     assert len(set(pictures)) == 4 and pictures[-1] == "cleared"
     assert live.points == [(1, [30.0]), (2, [60.0]), (3, [90.0])]
     assert not plt.get_fignums()
-
-
-def test_a_map_says_every_number_and_leaves_out_what_is_none():
-    fig, ax = plt.subplots()
-    values = np.array([[90.4, 10.0], [np.nan, 55.0]])
-    plots.heat(ax, values, rows=[0.2, 1.0], columns=["slow", "fast"], title="pre")
-    assert [text.get_text() for text in ax.texts] == ["90", "10", "55"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.2", "1.0"]
-    bright = [sum(patch.get_facecolor()[:3]) for patch in ax.patches]
-    assert bright[0] < bright[2] < bright[1], "darker where higher"
-    plt.close(fig)
-
-
-def test_dots_stand_at_the_means_with_their_intervals():
-    fig, ax = plt.subplots()
-    plots.dots(ax, {"layer": [[1, 2, 3], [5, 5, 5]]}, names=("same", "longer"))
-    spans = [list(line.get_xdata()) for line in ax.lines]
-    assert spans[1] == [2.0] and spans[0][0] < 2 < spans[0][1]
-    assert spans[2] == [5.0, 5.0] and spans[3] == [5.0]
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["same", "longer"]
-    plt.close(fig)

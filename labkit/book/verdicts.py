@@ -100,7 +100,8 @@ class VerdictsDirective(SphinxDirective):
             self.env.note_dependency(str(notebook))
             for row in read_verdicts(notebook):
                 linked = row._replace(claim=f"[{row.claim}](/chapters/{notebook.name})")
-                lines.append("| " + " | ".join(linked) + " |")
+                cells = [cell or "–" for cell in linked]
+                lines.append("| " + " | ".join(cells) + " |")
         box = nodes.container()
         self.state.nested_parse(StringList(lines, self.get_source_info()[0]), 0, box)
         return box.children

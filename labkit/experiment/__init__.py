@@ -19,5 +19,6 @@ is stopped at any moment goes on where it was.
 
 from labkit.experiment.chapter import definitions
 from labkit.experiment.records import ExperimentError, record
+from labkit.experiment.tuning import tuned
 
-__all__ = ["ExperimentError", "definitions", "record"]
+__all__ = ["ExperimentError", "definitions", "record", "tuned"]

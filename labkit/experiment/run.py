@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -97,16 +98,13 @@ def _order(value: Any) -> tuple:
 
 
 def _header(experiment: Experiment, seconds: float) -> dict[str, str]:
-    import numpy
-    import torch
-
     return {
         "experiment": experiment.name,
         "date": date.today().isoformat(),
         "seconds": f"{seconds:.0f}",
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
         "device": os.environ.get("LABKIT_DEVICE", "cpu"),
         "digest": experiment.digest,
     }
@@ -150,7 +148,7 @@ def run_all(
     the group and its seconds of processor time.
     """
     os.environ.setdefault("LABKIT_DEVICE", "cpu")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1"  # before the processes import PyTorch
     workers, jobs = workers or os.cpu_count() or 1, iter(jobs)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _begin) as pool:
@@ -173,11 +171,8 @@ def run_all(
 
 
 def _begin() -> None:
-    """In a new process: one thread, and an end when the parent ends."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    """In a new process: its end is the parent's to say, and comes with the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:
         multiprocessing.parent_process().join()

@@ -16,7 +16,7 @@ from labkit.experiment.records import ExperimentError, Row, plain, read, written
 
 Setting = dict[str, Any]
 # What chooses the settings and what compares rows makes no numbers.
-NOT_IN_DIGEST = {"settings", "checked", "TOLERANCE", "RESTS_ON"}
+NOT_IN_DIGEST = {"settings", "checked", "TOGETHER", "TOLERANCE", "RESTS_ON"}
 
 
 @dataclass(frozen=True)
