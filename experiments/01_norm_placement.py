@@ -25,6 +25,7 @@ ARMS, Encoder = definitions("01_layer_normalization", "ARMS", "Encoder")
 FACTORS = ("norm", "depth", "labels", "steps", "warmup", "scale", "lr", "seed")
 TOGETHER = ("scale", "lr", "seed")
 TOLERANCE = {"start": 1e-3, "train": 0.012, "valid": 0.012, "test": 0.012}
+TOLERANCE |= {"stream_start": 0.1, "stream_end": 1.0}
 RESTS_ON = {"start": 0.01, "train": 0.025, "valid": 0.025, "test": 0.025}
 
 SCALES, RATES = (0.2, 1.0, 3.0), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

@@ -236,23 +236,6 @@ def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) 
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
 
 
-def arms(ax: Axes, runs, row: str, column: str) -> None:
-    """Draw the runs of a record: a row an arm, a dot a run, a bar the mean.
-
-    runs    rows of a record (pandas); those of seeds 0 to 7 are drawn
-    row     the column that names the arms, from top to bottom in the record's order
-    column  what is drawn, from left to right
-    """
-    read = runs[runs.seed < 8]
-    names = list(dict.fromkeys(read[row]))
-    for y, name in enumerate(names):
-        values = read[read[row] == name][column]
-        ax.plot(values.round(3), [y] * len(values), "o", color=BLUE, alpha=0.5)
-        ax.plot([values.mean().round(3)] * 2, [y - 0.3, y + 0.3], color=BLUE)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(ylim=(len(names) - 0.5, -0.5))
-
-
 def band(ax: Axes, steps: Sequence[float], curves: np.ndarray, **style) -> None:
     """Draw the mean of several runs' curves, and a band from the lowest to the highest.
 
