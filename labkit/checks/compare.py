@@ -52,10 +52,8 @@ def runs(case: Case, reply: dict, right: dict) -> str | None:
 
 def _raised(case: Case, error: dict) -> str:
     line = f" Line: {error['line']}" if error["line"] else ""
-    return (
-        f"{_in(case)}, {error['stage']} raised {error['type']}: "
-        f"{error['message'].rstrip('.')}.{line}"
-    )
+    says = f": {error['message'].rstrip('.')}" if error["message"] else ""
+    return f"{_in(case)}, {error['stage']} raised {error['type']}{says}.{line}"
 
 
 def _while_differentiating(error: dict) -> bool:

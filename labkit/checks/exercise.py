@@ -234,10 +234,22 @@ class Exercise:
         self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
     ) -> Report:
         """Probe and judge in one process, as the lab does."""
+        return self.look(objects, seed, device)[0]
+
+    def look(
+        self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
+    ) -> tuple[Report, tuple[Case, dict, dict] | None]:
+        """As examine; and the first case that is answered wrong, with the replies of
+        the learner's object and of the reference, None if there is none."""
         cases = self.cases(seed)
         with _one_thread():
             replies = probes.run(self.probe, objects, cases, self.off_limits, device)
-            return self.judge(cases, replies)
+            right = self.right(cases)
+            report = self.judge(cases, replies, right)
+        where = compare.first_failure(cases, replies, right)
+        if report.passed or where is None:
+            return report, None
+        return report, (cases[where], replies[where], right[where])
 
     def right(self, cases: list[Case]) -> list[dict]:
         """The replies that the reference gives."""

@@ -355,5 +355,10 @@ def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
     return fresh
 
 
+def built(values: dict) -> dict:
+    """A case's values as the learner's object gets them, on the CPU."""
+    return _fresh(values, "cpu")
+
+
 def _differentiable(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()

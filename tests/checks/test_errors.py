@@ -91,7 +91,7 @@ ROWS = [
     (lambda x: x - x.mean(-1), "without keepdim=True"),
     (lambda x: x.expand(2, 5, 4), "axis 1 has size 3, not 1 or 5"),
     (lambda x: torch.cat([x[:1], x], 1), "expand(len(x), -1, -1)"),
-    (lambda x: torch.cat([x[0, 0], x], 1), "equally many axes"),
+    (lambda x: torch.cat([x[0], x], 1), "equally many axes"),
     (lambda x: torch.stack([x, x[0]]), "stack adds an axis"),
     (lambda x: x @ x, "Keys need .mT"),
     (lambda x: x[0] @ x[0], "Keys need .mT"),
