@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: install book test notebooks lab validate robust grade bench
+.PHONY: install book test notebooks experiments lab validate robust grade bench
 
 install: .venv/installed
 
@@ -14,11 +14,14 @@ install: .venv/installed
 book: install  ## the rendered book
 	$(BIN)/jupyter-book build --quiet -W -n --keep-going . && echo "The book is ready. Open $(CURDIR)/_build/html/index.html"
 
-test: install  ## every test, every stored output compared
-	$(BIN)/ruff check . && $(BIN)/pytest -n 2 --dist loadgroup --durations 10 && $(BIN)/labkit validate
+test: install  ## every test, every stored output compared, a minute of the experiments
+	$(BIN)/ruff check . && $(BIN)/pytest -n 2 --dist loadgroup --durations 10 && $(BIN)/labkit validate && $(BIN)/labkit experiment --check
 
 notebooks: install  ## .ipynb from .py, only what changed
 	$(BIN)/labkit build
+
+experiments: install  ## what the verdicts rest on, only what is missing
+	$(BIN)/labkit experiment --all
 
 lab: install  ## your copies of the labs, in work/
 	$(BIN)/labkit lab

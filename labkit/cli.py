@@ -80,7 +80,7 @@ def validate(args: argparse.Namespace) -> int:
 
 def experiment(args: argparse.Namespace) -> int:
     """Run the experiments that verdicts rest on, or a sample of their records again."""
-    from labkit.experiment import main
+    from labkit.experiment.command import main
 
     return main(args.names, args.all, args.check, args.seconds, args.workers)
 

@@ -4,6 +4,7 @@ import io
 from base64 import b64encode
 from collections.abc import Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
 from PIL import Image
+
+from labkit.statistics import interval
 
 # Okabe and Ito's colours, told apart by colour-blind readers (https://jfly.uni-koeln.de/
 # color/). The book turns figures over in the dark, keeping the hue: none is near white.
@@ -189,6 +192,60 @@ def residual(
     ax.set_aspect("equal")
     ax.set_axis_off()
     ax.set_title(title, loc="left")
+
+
+def heat(
+    ax: Axes, values: np.ndarray, rows: Sequence, columns: Sequence, title: str = ""
+) -> None:
+    """Draw a table of percentages as cells, darker where higher, each with its number.
+
+    values         (rows, columns), 0 to 100; a cell that is not a number stays empty
+    rows, columns  what stands beside the rows and below the columns
+    """
+    for (row, column), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
+        colour = matplotlib.colormaps["Blues"](0.05 + 0.008 * round(value))
+        ax.add_patch(Rectangle((column, row), 1, 1, fc=colour, ec="white", lw=1))
+        ink = "white" if value > 60 else "#1B222C"
+        middle = {"ha": "center", "va": "center", "color": ink}
+        ax.text(column + 0.5, row + 0.53, f"{value:.0f}", **middle)
+    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0), title=title)
+    ax.set_xticks([n + 0.5 for n in range(len(columns))], columns)
+    ax.set_yticks([n + 0.5 for n in range(len(rows))], rows)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+
+
+def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) -> None:
+    """Draw means with their 95 % intervals: a row an arm, its series side by side.
+
+    arms   name of a row: the values of each series, one number a run
+    names  of the series, in the order of the colours
+    """
+    for row, series in enumerate(arms.values()):
+        for n, (values, colour) in enumerate(zip(series, COLOURS, strict=False)):
+            mean, low, high = np.round(interval(values), 2)
+            y = row + 0.24 * (n - (len(series) - 1) / 2)
+            ax.plot([low, high], [y, y], color=colour, lw=3)
+            ax.plot(mean, y, "o", color=colour, label=None if row else names[n])
+    ax.set(ylim=(len(arms) - 0.5, -0.5))
+    ax.set_yticks(range(len(arms)), arms)
+    if len(names) > 1:
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
+
+
+def band(ax: Axes, steps: Sequence[float], curves: np.ndarray, **style) -> None:
+    """Draw the mean of several runs' curves, and a band from the lowest to the highest.
+
+    curves  (steps, R), for example the `losses` of labkit.train, or means over a few
+    style   of the line: color, label, linestyle
+    """
+    curves = np.asarray(curves)
+    (line,) = ax.plot(steps, curves.mean(1), **style)
+    shade = {"color": line.get_color(), "alpha": 0.15, "linewidth": 0}
+    ax.fill_between(steps, curves.min(1), curves.max(1), **shade)
 
 
 def picture(ax: Axes, image: torch.Tensor, title: str = "") -> None:

@@ -5,7 +5,9 @@ import io
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -51,6 +53,35 @@ def test_another_kind_is_refused():
     with pytest.raises(ValueError, match="got kind 'gif'; want one of svg, png, photo"):
         plots.show(plt.figure(), "nothing", "gif")
     plt.close("all")
+
+
+def test_a_map_prints_every_value_and_leaves_out_what_is_none():
+    fig, ax = plt.subplots()
+    plots.heat(ax, np.array([[12.4, 97.0, np.nan]]), ["pre"], ["a", "b", "c"])
+    assert [text.get_text() for text in ax.texts] == ["12", "97"]
+    assert len(ax.patches) == 2
+    dark, light = ax.patches[1].get_facecolor(), ax.patches[0].get_facecolor()
+    assert sum(dark) < sum(light)
+    plt.close(fig)
+
+
+def test_dots_show_each_mean_in_its_interval():
+    fig, ax = plt.subplots()
+    plots.dots(ax, {"one": [[1, 2, 3]], "two": [[5, 5, 5]]}, ["runs"])
+    (low, high), mean = ax.lines[0].get_xdata(), ax.lines[1].get_xdata()[0]
+    assert 1 <= low < mean == 2 < high <= 3
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["one", "two"]
+    plt.close(fig)
+
+
+def test_a_band_holds_every_run():
+    fig, ax = plt.subplots()
+    curves = torch.tensor([[1.0, 3.0], [2.0, 6.0], [4.0, 4.0]])
+    plots.band(ax, [1, 2, 3], curves, color=plots.RED)
+    assert ax.lines[0].get_ydata().tolist() == [2, 4, 4]
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {(1, 1), (1, 3), (2, 2), (2, 6)} <= {tuple(c) for c in corners.tolist()}
+    plt.close(fig)
 
 
 CELL = """

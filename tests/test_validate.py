@@ -100,6 +100,35 @@ def test_a_complete_run_is_recorded(course):
     ]
 
 
+def test_of_what_about_prints_the_number_is_masked_and_nothing_else(course):
+    """In streams and in displays, both in what is stored and in what comes out."""
+    show = "from IPython.display import display\n"
+    show += "display({'text/plain': '≈ 1.23, 4 of 5'}, raw=True)"
+    others = ("≈ 88.4 %", "about 88.4", "≈ 1,234.5 and 3", "≈ -0.12", "≈nothing")
+    printed = "\n".join(others) + "\n"
+    stored = printed.replace("88.4 %", "71 %").replace("1,234.5", "9").replace("-", "")
+    text = (f"print({printed[:-1]!r})", stored)
+    off = (stored.replace("3", "4"), stored.replace("about 8", "about 9"))
+    root = course(
+        masked=[text, (show, "≈ 9, 4 of 5")],
+        off=[(text[0], off[0]), (text[0], off[1]), (show, "≈ 1.23, 4 of 6")],
+    )
+    _as_display(root / "chapters" / "masked.ipynb", 1)
+    _as_display(root / "chapters" / "off.ipynb", 2)
+    said = _labkit(root)[1]
+    rows = re.findall(r"^chapters/(\w+).ipynb +\d +[\d.]+  (\w+)$", said, re.M)
+    assert dict(rows) == {"masked": "none", "off": "3"}, said
+
+
+def _as_display(path, number):
+    """The stored text of a cell, as a display instead of a stream."""
+    notebook = json.loads(path.read_text("utf-8"))
+    (output,) = notebook["cells"][number]["outputs"]
+    data = {"text/plain": "".join(output["text"])}
+    notebook["cells"][number]["outputs"] = [v4.new_output("display_data", data)]
+    path.write_text(json.dumps(notebook), "utf-8")
+
+
 @pytest.mark.parametrize("of_a_part", [{"parts": ["01"]}, {"variant": "no-onednn"}])
 def test_only_a_whole_run_can_be_recorded(of_a_part, monkeypatch, capsys):
     monkeypatch.setattr(validate, "_nbval", lambda *_: pytest.fail("it ran"))

@@ -2,10 +2,11 @@
 
 A chapter ends with a section `## Verdicts` and the Markdown table
 
-    | Claim | What the source says | Verdict | Why |
+    | Claim | What the source says | Verdict | Why | Varied | Overturned by |
 
-The directive reads these tables from the chapter notebooks in the order of `_toc.yml`.
-A chapter without the table, or with a row that does not fit, stops the build.
+whose last two columns a chapter may leave out. The directive reads these tables from
+the chapter notebooks in the order of `_toc.yml`. A chapter without the table, or with a
+row that does not fit, stops the build.
 """
 
 import json
@@ -23,6 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 
 SECTION = re.compile(r"^## Verdicts$(.*?)(?=^## |\Z)", re.M | re.S)
 HEADER = ["Claim", "What the source says", "Verdict", "Why"]
+CONTROLS = ["Varied", "Overturned by"]
 VERDICTS = ("holds", "holds with conditions", "does not hold")
 CLAIM = re.compile(r"S\d+(\.\d+)+")
 CELL = re.compile(r"(?<!\\)\|")
@@ -35,6 +37,8 @@ class Row(NamedTuple):
     says: str
     verdict: str
     why: str
+    varied: str = ""
+    overturned_by: str = ""
 
 
 def chapters(folder: Path) -> list[Path]:
@@ -70,12 +74,12 @@ def read_verdicts(notebook: Path) -> list[Row]:
         raise fail("there is none; end the chapter with `## Verdicts` and its table")
     lines = [line for line in section[1].splitlines() if line.startswith("|")]
     table = [[c.strip() for c in CELL.split(line.strip()[1:-1])] for line in lines]
-    if len(table) < 3 or table[0] != HEADER:
+    if len(table) < 3 or table[0] not in (HEADER, HEADER + CONTROLS):
         raise fail(f"want a table headed {HEADER}, got {table[:1]}")
     rows = []
     for cells in table[2:]:
-        if len(cells) != len(HEADER):
-            raise fail(f"want {len(HEADER)} cells, got {cells}; write a bar as \\|")
+        if len(cells) != len(table[0]):
+            raise fail(f"want {len(table[0])} cells, got {cells}; write a bar as \\|")
         row = Row(*cells)
         if not CLAIM.fullmatch(row.claim):
             raise fail(f"want a claim such as S1.2, got {row.claim!r}")
@@ -90,12 +94,14 @@ class VerdictsDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Build the table as Markdown, so that formulas and citations in it work."""
-        lines = ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+        header = HEADER + CONTROLS
+        lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
         for notebook in chapters(Path(self.env.srcdir)):
             self.env.note_dependency(str(notebook))
             for row in read_verdicts(notebook):
                 linked = row._replace(claim=f"[{row.claim}](/chapters/{notebook.name})")
-                lines.append("| " + " | ".join(linked) + " |")
+                cells = [cell or "–" for cell in linked]
+                lines.append("| " + " | ".join(cells) + " |")
         box = nodes.container()
         self.state.nested_parse(StringList(lines, self.get_source_info()[0]), 0, box)
         return box.children
@@ -105,7 +111,7 @@ def mark(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give verdict cells a class, and point each claim at its place in the chapter."""
     for table in doctree.findall(nodes.table):
         rows = [list(row.children) for row in table.findall(nodes.row)]
-        if [cell.astext() for cell in rows[0]] != HEADER:
+        if [cell.astext() for cell in rows[0]][: len(HEADER)] != HEADER:
             continue
         table["classes"].append("verdicts")
         for row in rows[1:]:

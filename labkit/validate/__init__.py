@@ -16,6 +16,7 @@ SLOWER = 5  # times as long in some variants: every operation passes through Pyt
 # the time on the wall it hardly depends on what else the machine is doing, but on the
 # machine it does: a slow notebook is said, and keeps a run from being recorded.
 NOTEBOOK_SECONDS = 60
+SANITIZE = Path(__file__).with_name("sanitize.cfg")  # the one rule
 AT_ONCE = 4  # processes at most, for the memory of a GPU
 
 # What the outputs must not depend on, each with the environment that changes it
@@ -106,6 +107,7 @@ def _nbval(root: Path, notebooks: list[Path], table) -> int:
     options = [
         "--nbval",
         "--nbval-current-env",
+        f"--nbval-sanitize-with={SANITIZE}",
         f"--nbval-cell-timeout={CELL_SECONDS * slower}",
         f"--timeout={2 * CELL_SECONDS * slower}",
         f"--numprocesses={workers}",

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from nbformat import v4
 
 from labkit.book import handouts
-from labkit.book.verdicts import HEADER, chapters, read_verdicts
+from labkit.book.verdicts import CONTROLS, HEADER, chapters, read_verdicts
 
 from .conftest import PAGES
 
@@ -144,6 +144,28 @@ def test_every_verdict_is_collected(book, pages):
     found = [(c[0].get_text(strip=True), c[2].get_text(strip=True)) for c in cells]
     assert found and found == [(row.claim, row.verdict) for row in claims]
     assert cells[0][0].a["href"].startswith("01_layer_normalization.html")
+    assert {len(row) for row in cells} == {len(HEADER + CONTROLS)}
+
+
+def chapter_with(folder, table):
+    """A chapter with this table; {head} and {more} are four headings and six."""
+    heads = HEADER, HEADER + CONTROLS
+    head, more = (f"| {' | '.join(h)} |\n{'|---' * len(h)}|\n" for h in heads)
+    source = "## Verdicts\n\n" + table.format(head=head, more=more)
+    notebook = folder / "chapter.ipynb"
+    notebook.write_text(
+        json.dumps({"cells": [{"cell_type": "markdown", "source": source}]})
+    )
+    return notebook
+
+
+def test_a_verdict_may_say_what_was_varied_and_what_would_overturn_it(tmp_path):
+    four = "{head}| S1.1 | it does | holds | because |"
+    six = "{more}| S1.2 | it does | holds | because | rates, seeds | a counterexample |"
+    (row,) = read_verdicts(chapter_with(tmp_path, four))
+    assert (row.varied, row.overturned_by) == ("", "")
+    (row,) = read_verdicts(chapter_with(tmp_path, six))
+    assert (row.varied, row.overturned_by) == ("rates, seeds", "a counterexample")
 
 
 @pytest.mark.parametrize(
@@ -154,15 +176,12 @@ def test_every_verdict_is_collected(book, pages):
         ("{head}| S1.1 | it does | perhaps | because |", "S1.1: want one of"),
         ("{head}| first | it does | holds | because |", "want a claim such as S1.2"),
         ("{head}| S1.1 | it | does | holds | because |", "want 4 cells"),
+        ("{more}| S1.1 | it does | holds | because |", "want 6 cells"),
+        ("{more}| S1.1 | it does | maybe | so | rates | a |", "S1.1: want one of"),
     ],
 )
 def test_a_malformed_verdict_table_stops_the_build(tmp_path, table, message):
-    head = f"| {' | '.join(HEADER)} |\n|---|---|---|---|\n"
-    source = "## Verdicts\n\n" + table.format(head=head)
-    notebook = tmp_path / "chapter.ipynb"
-    notebook.write_text(
-        json.dumps({"cells": [{"cell_type": "markdown", "source": source}]})
-    )
+    notebook = chapter_with(tmp_path, table)
     with pytest.raises(Exception, match=re.escape(message)):
         read_verdicts(notebook)
 

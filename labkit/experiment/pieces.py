@@ -42,6 +42,10 @@ class Pieces:
         """Every name and attribute that stands in the statements."""
         return {name for statement in self.statements for name in _mentioned(statement)}
 
+    def without(self, names: set[str]) -> "Pieces":
+        """The statements that bind none of these names."""
+        return Pieces(tuple(s for s in self.statements if not names & _bound(s)))
+
     def reached_by(self, names: Iterable[str]) -> "Pieces":
         """The statements that bind these names, those that they need, and so on.
 

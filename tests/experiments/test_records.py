@@ -1,0 +1,87 @@
+"""What the verdicts rest on: every record is there, holds, and can be run again."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from labkit.build import read_source, sources
+from labkit.experiment.records import read
+from labkit.experiment.script import experiments
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = experiments()
+HOURS = 3600 * 2  # of processor time: two cores
+every_experiment = pytest.mark.parametrize("made", EXPERIMENTS, ids=lambda e: e.name)
+every_source = pytest.mark.parametrize("path", sources(ROOT), ids=lambda p: p.stem)
+
+
+@every_experiment
+def test_every_script_has_a_record_that_holds(made):
+    assert made.stale() is None, f"labkit experiment {made.name}"
+    assert made.script.read_text("utf-8").startswith('"""'), "say what is varied"
+
+
+def test_every_record_has_its_script():
+    scripts = {made.script.stem for made in EXPERIMENTS}
+    assert {path.stem for path in ROOT.glob("experiments/*.csv")} == scripts
+
+
+@every_experiment
+def test_a_row_run_again_may_miss_by_less_than_half_of_what_it_decides(made):
+    """So no rerun that passes the check can turn a verdict round."""
+    tolerance, rests_on = made.module.TOLERANCE, made.module.RESTS_ON
+    assert rests_on, "say which difference the verdict rests on"
+    for column, difference in rests_on.items():
+        assert 0 < tolerance[column] < difference / 2, column
+
+
+@every_experiment
+def test_every_measured_column_says_how_far_it_may_miss(made):
+    rows = read(made.record)[1]
+    measured = {
+        column
+        for row in rows
+        for column, value in row.items()
+        if column not in made.module.FACTORS and isinstance(value, float)
+    }
+    assert measured <= set(made.module.TOLERANCE)
+    assert set(made.module.TOLERANCE) <= set(rows[0])
+
+
+def test_the_experiments_keep_to_their_time():
+    """Half an hour each on two cores, four hours together."""
+    seconds = [float(read(made.record)[0]["seconds"]) for made in EXPERIMENTS]
+    assert max(seconds, default=0) <= HOURS / 2
+    assert sum(seconds) <= 4 * HOURS
+
+
+def calls(path):
+    """(name, call) of every call in a source's code."""
+    for cell in read_source(path).cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Call):
+                    yield ast.unparse(node.func).removeprefix("labkit."), node
+
+
+@every_source
+def test_a_number_that_may_move_stays_within_its_record(path):
+    """about(value, *around(runs)): three standard deviations, by construction."""
+    found = list(calls(path))
+    ranges = [node.args[1:] for name, node in found if name == "about"]
+    for given in ranges:
+        assert len(given) == 1 and isinstance(given[0], ast.Starred), path
+        inner = ast.unparse(given[0].value).removeprefix("labkit.")
+        assert inner.startswith("around("), inner
+    if ranges:
+        assert "record" in {name for name, _ in found}, "around() what?"
+
+
+@every_source
+def test_only_about_writes_the_sign_that_masks_a_number(path):
+    for cell in read_source(path).cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    assert "≈" not in node.value, node.value
