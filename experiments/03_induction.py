@@ -1,0 +1,93 @@
+"""Go deeper: an induction head needs two layers; what shared keys and values cost.
+
+A random block of 6 to 12 symbols is repeated; measured is the prediction where it has
+begun again. Varied: layers, heads, how many heads share keys and values, the width, the
+learning rate of each arm; for one layer also three times the steps. One row: the loss
+and the share of right predictions on fresh sequences, and what the heads look at: the
+highest weight on the previous token in the first layer, behind an earlier copy in the
+last, and in the last layer's best head the weight on the first token while nothing can
+be found, ÷ the even weight; with their course over the first steps.
+"""
+
+import torch
+
+from labkit.experiment import definitions, tuned
+from labkit.training import train
+
+Language, repeats, next_error, tables, past, looks = definitions(
+    "03_multi_head_attention",
+    "Language",
+    "repeats",
+    "next_error",
+    "tables",
+    "past",
+    "looks",
+)
+
+FACTORS = ("layers", "heads", "shared", "dim", "steps", "lr", "seed")
+TOLERANCE = {"loss_20": 1e-3, "loss": 0.1, "right": 0.04, "previous": 0.15}
+TOLERANCE |= {"prefix": 0.15}
+RESTS_ON = {"loss": 0.5, "right": 0.2, "previous": 0.4, "prefix": 0.4}
+COURSE = (25, 50, 75, 100, 125, 150, 200, 300, 450, 600)
+ARMS = [(2, 2, 1, 32), (1, 2, 1, 32), (1, 2, 1, 48)]
+ARMS += [(2, 4, 1, 32), (2, 4, 4, 32), (2, 4, 1, 24)]
+
+
+def checked(row):
+    """The course is steep where an induction head forms: it may come a little later."""
+    return [*TOLERANCE, "parameters"]
+
+
+def settings(record):
+    arms = [dict(zip(FACTORS[:5], (*arm, 600), strict=True)) for arm in ARMS]
+    chosen = list(tuned(record, arms, "loss", slack=0.01, rates=(3e-3, 1e-2, 3e-2)))
+    yield from chosen
+    for setting in chosen:  # three times the steps for one layer, at its own rate
+        if setting["layers"] == 1 and setting["dim"] == 32 and setting["seed"] < 8:
+            yield setting | dict(steps=1800)
+
+
+def run(settings):
+    arm = settings[0]
+    shape = [arm[name] for name in ("layers", "heads", "shared", "dim")]
+    fresh = repeats(torch.Generator().manual_seed(1000), 250)
+    course = [{} for _ in settings]
+
+    def watch(step, runs):
+        if step in COURSE:
+            for n, net in enumerate(runs.nets):
+                seen = results(net, *fresh)
+                for name in ("loss", "previous", "prefix"):
+                    course[n][f"{name}_at_{step}"] = seen[name]
+
+    runs = train(
+        lambda: Language(*shape),
+        repeats,
+        next_error,
+        steps=arm["steps"],
+        lr=arm["lr"],
+        seeds=[setting["seed"] for setting in settings],
+        warmup=0.05,
+        watch=watch,
+    )
+    return [
+        results(net, *fresh)
+        | dict(loss_20=runs.losses[19, n], converged=runs.converged[n])
+        | course[n]
+        for n, net in enumerate(runs.nets)
+    ]
+
+
+@torch.no_grad()
+def results(net, tokens, again):
+    weights = tables(net.blocks, net.embed(tokens[:, :-1]) + net.position, past(24))
+    previous, prefix, first = looks(weights, tokens, again)  # each (L, h)
+    right = net(tokens[:, :-1]).argmax(-1) == tokens[:, 1:]
+    return dict(
+        loss=next_error(net, tokens, again),
+        right=(right & again).sum() / again.sum(),
+        previous=previous[0].max(),
+        prefix=prefix[-1].max(),
+        first=first[-1, prefix[-1].argmax()],
+        parameters=sum(w.numel() for w in net.parameters()),
+    )
