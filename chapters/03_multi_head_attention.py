@@ -43,7 +43,15 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 
 import labkit
-from labkit import about, around, interval, plots, record, seed_everything, sign_flip, train
+from labkit import (
+    about,
+    around,
+    interval,
+    plots,
+    record,
+    seed_everything,
+    train,
+)
 from labkit.explore import attention_explorer
 
 seed_everything(0)
