@@ -49,10 +49,10 @@ def failing(case: Case, reply: dict, right: dict) -> Failing:
         key = "output_eval"
     output, expected = reply.get(key), right.get(key)
     if compare.alike(reply, right, compare.OUTPUT):  # the first call was right
-        both = zip(
-            case.then, reply.get("then", ()), right.get("then", ()), strict=False
-        )
-        for question, got, wanted in both:
+        came = [*reply.get("then", ()), *[None] * len(case.then)]
+        for question, got, wanted in zip(
+            case.then, came, right.get("then", ()), strict=False
+        ):
             if not compare.alike_values(got, wanted):
                 inputs, output, expected = question, got, wanted
                 break
