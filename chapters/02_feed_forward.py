@@ -29,7 +29,7 @@ change.
 **You need** matrix products, PyTorch modules, and the layer normalization of [Chapter
 1](01_layer_normalization.ipynb).
 
-**Time** 45 minutes; the code runs in less than a minute on a laptop.
+**Time** 50 minutes; the code runs in less than a minute on a laptop.
 
 Afterwards you build it all yourself in [Lab 2](../labs/lab_02_feed_forward.ipynb).
 """
@@ -181,7 +181,7 @@ all, and it is exactly quadratic.
 
 # %% tags=["definition"]
 class Gated(FeedForward):
-    """A network whose hidden numbers are products: x (..., inputs) to (..., outputs)."""
+    """Hidden numbers that are products: x (..., inputs) to (..., outputs)."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, activation=F.silu):
         super().__init__(inputs, hidden, outputs, activation)
@@ -231,7 +231,7 @@ quadratic map and stays where the theorem holds it; two in a row have degree fou
 
 # %%
 def learn(bends: str, signs: int, lr: float = 1e-2, steps: int = 400, seed: int = 0):
-    """Train one network on products of signs; its mean loss over all inputs, in nats."""
+    """Train one network on products of signs; its loss over all inputs, in nats."""
 
     def draw(generator):
         x = random_signs(generator, 32, signs)
@@ -292,8 +292,9 @@ r"""
 ### The network in its block
 
 Now put it where it belongs: into a Transformer block, with attention, layer norm and
-residual paths. The block has switches for everything that this chapter takes apart (`names` is
-for an experiment further down); attention itself is the subject of the next chapter.
+residual paths. The block has switches for everything that this chapter takes apart
+(`names` is for an experiment further down); attention itself is the subject of the next
+chapter.
 """
 
 
@@ -400,6 +401,7 @@ product of its own. All three bends; no activation; each bend alone; none. Which
 it?
 """
 
+
 # %% tags=["hide-input"]
 #| name: fig-bends
 #| caption: The product of three signs, one block: mean loss of eight runs after 400
@@ -420,7 +422,8 @@ ax.axvline(math.log(2), color=plots.GREY, linewidth=1)
 ax.set_xlabel("loss in nats")
 text = "loss in nats [95 % interval], by what bends"
 for steps in (400, 1200):
-    text += f"\n{steps:,} steps\n{summary(block[block.steps == steps], 'bends', 'loss')}"
+    arms = block[block.steps == steps]
+    text += f"\n{steps:,} steps\n{summary(arms, 'bends', 'loss')}"
 plots.show(fig, text)
 
 # %% [markdown]
@@ -568,9 +571,9 @@ for name, (tokens, sizes) in MODELS.items():
 #| name: fig-cost
 #| caption: The feed-forward network's share of a block's multiply–accumulates, by the
 #|   number of tokens. Dots, the length that each model was made for.
-#| alt: Three falling curves. ViT-B starts at 67 percent, and its dot, at 197 tokens, lies
-#|   at 64. GPT-3 begins to fall later; its dot at 2,048 lies at 66. Llama 3.1 8B starts
-#|   at 81 percent, and its dot, at 131,072 tokens, lies at 23.
+#| alt: Three falling curves. ViT-B starts at 67 percent, and its dot, at 197 tokens,
+#|   lies at 64. GPT-3 begins to fall later; its dot at 2,048 lies at 66. Llama 3.1 8B
+#|   starts at 81 percent, and its dot, at 131,072 tokens, lies at 23.
 fig, ax = plt.subplots(figsize=(4.5, 3.0))
 lengths = [2**n for n in range(4, 19)]
 for (name, (tokens, sizes)), colour in zip(MODELS.items(), plots.COLOURS, strict=False):
@@ -624,8 +627,9 @@ for tokens in (2048, 131072):
         cache = texts * 2 * tokens * D / shared
         share = network / (network + projections + cache)
         print(
-            f"{texts:2} of {tokens:7,} tokens: network {network / 1e6:.0f}, projections "
-            f"{projections / 1e6:.0f}, cache {cache / 1e6:,.0f}: network {share:.0%}"
+            f"{texts:2} of {tokens:7,} tokens: network {network / 1e6:.0f}, "
+            f"projections {projections / 1e6:.0f}, cache {cache / 1e6:,.0f}: "
+            f"network {share:.0%}"
         )
 
 # %% [markdown]
@@ -735,7 +739,7 @@ and with their *product*. Attention must fetch, and what was fetched must be mul
 
 # %% tags=["definition"]
 def look_up(generator: torch.Generator, batch: int = 32):
-    """Tokens (B, 4, 11) of a name, a question and three signs; the answers (B, 4, 4)."""
+    """Tokens (B, 4, 11) of name, question and three signs; the answers (B, 4, 4)."""
     names = torch.rand(batch, 4, generator=generator).argsort(-1)  # a permutation
     steps = torch.randint(1, 4, (batch, 4), generator=generator)
     asked = (torch.arange(4) + steps) % 4  # another token, never oneself
@@ -817,7 +821,7 @@ block learns nothing in as many steps: the last line.)
 
 # %%
 def fetch(form: str, depth: int = 1, lr: float = 1e-2, steps: int = 300, seed: int = 0):
-    """Train one clean network; its losses on the signs and on their product, in nats."""
+    """Train one clean network; its losses on signs and product, in nats."""
     make = partial(CleanEncoder, form, depth)
     run = train(make, look_up, logistic, steps=steps, lr=lr, seeds=[seed])
     x, y = look_up(torch.Generator().manual_seed(1), 2048)
@@ -846,9 +850,9 @@ of these change: no network, no attention, one parallel block?
 #| caption: Mean loss of the product in the look-up, eight runs each, after 400 steps,
 #|   with its 95 % interval; grey line, ln 2.
 #| alt: Clean block. No attention, no network and one parallel block lie on the line of
-#|   ln 2; one and two sequential blocks and two parallel ones at 0. Usual block. Only no
-#|   attention lies on the line; one block without a network and one parallel block lie
-#|   near 0.4, all others near 0.
+#|   ln 2; one and two sequential blocks and two parallel ones at 0. Usual block. Only
+#|   no attention lies on the line; one block without a network and one parallel block
+#|   lie near 0.4, all others near 0.
 usual = together[together.block == "usual"]
 fig, axes = plt.subplots(2, 1, figsize=(3.6, 4.8), sharex=True, height_ratios=(6, 7))
 for ax, runs, title in zip(axes, (clean, usual), ("clean", "usual"), strict=True):
@@ -858,7 +862,8 @@ for ax, runs, title in zip(axes, (clean, usual), ("clean", "usual"), strict=True
 axes[1].set_xlabel("loss of the product in nats")
 text = "usual block, loss of the product in nats [95 % interval]"
 for steps in (400, 1200):
-    text += f"\n{steps:,} steps\n{summary(usual[usual.steps == steps], 'arm', 'product')}"
+    arms = usual[usual.steps == steps]
+    text += f"\n{steps:,} steps\n{summary(arms, 'arm', 'product')}"
 text += "\n1,200 steps, right answers in percent\n"
 text += summary(usual[usual.steps == 1200], "arm", "right", scale=100, digits=1)
 fig.tight_layout()
@@ -901,9 +906,9 @@ for form in ("parallel", "no attention", "no network"):
 
 # %% [markdown]
 r"""
-The two forms cannot be told apart. But then, without any attention the blocks read these
-digits *better*, and without a feed-forward network they lose about a point. A task that
-hardly misses either of the two cannot say how well they are arranged. This is the
+The two forms cannot be told apart. But then, without any attention the blocks read
+these digits *better*, and without a feed-forward network they lose about a point. A
+task that hardly misses either cannot say how well the two are arranged. This is the
 *negative control*: a benchmark says something about a component only if it fails
 without it.
 
@@ -949,7 +954,7 @@ def stack(skip: bool, network: bool, depth: int = 12, D: int = 32, seed: int = 0
 print("share not in common after layers  2,    4,   12")
 for skip in (False, True):
     for network in (False, True):
-        name = f"skips: {'yes' if skip else 'no'}, network: {'yes' if network else 'no'}"
+        name = ("no skips, ", "skips, ")[skip] + ("no network", "network")[network]
         shares = [stack(skip, network)[n] for n in (2, 4, 12)]
         print(f"{name:28}", *(f"{s:8.2f}" if s > 1e-5 else " < 1e-5" for s in shares))
 
@@ -987,7 +992,7 @@ one expert's:
 
 # %% tags=["definition"]
 class Experts(FeedForward):
-    """Many networks; a router gives each token one: x (..., inputs) to (..., outputs)."""
+    """A router gives each token one network: x (..., inputs) to (..., outputs)."""
 
     def __init__(self, inputs, hidden, outputs, experts):
         super().__init__(inputs, experts * hidden, outputs)
@@ -1017,9 +1022,10 @@ for experts, hidden in ((1, 32), (1, 128), (4, 32)):
 r"""
 Each fact hangs on a few hidden numbers: without its own four it is lost, without those
 of another fact most of what was known stays. In these 1,200 steps a network of 32
-hidden numbers learns part of the book, one of 128 all of it. Four experts of 32 hold as much as the wide one, with
-as many weights and a little more work for each token than the narrow one. So whoever
-says what a network costs has to say whether weights or work are meant.
+hidden numbers learns part of the book, one of 128 all of it. Four experts of 32 hold as
+much as the wide one, with as many weights, and with little more work for each token
+than the narrow one. So whoever says what a network costs has to say whether weights or
+work are meant.
 """
 
 # %% [markdown]

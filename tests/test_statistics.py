@@ -3,9 +3,10 @@
 from itertools import product
 
 import numpy as np
+import pandas
 import pytest
 
-from labkit.statistics import EXACT, around, better, interval, sign_flip
+from labkit.statistics import EXACT, around, better, interval, sign_flip, summary
 
 DRAWN = {
     "normal": lambda dice, shape: dice.normal(size=shape),
@@ -104,3 +105,12 @@ def test_around_is_three_standard_deviations_to_each_side():
 def test_what_cannot_be_computed_is_said(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_summary_has_a_line_an_arm_and_reads_the_eight_seeds_alone():
+    rows = [(arm, seed, 0.1, seed + 10.0 * (arm == "b"), True)
+            for arm in "ab" for seed in (*range(8), 100)]  # fmt: skip
+    table = pandas.DataFrame(rows, columns=["arm", "seed", "lr", "loss", "converged"])
+    first, second = summary(table, "arm", "loss", digits=1).splitlines()
+    assert first.split()[:2] == ["a", "3.5"] and second.split()[:2] == ["b", "13.5"]
+    assert all(line.endswith("rate 0.1, 8 of 8 converged") for line in (first, second))
