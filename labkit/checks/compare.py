@@ -225,7 +225,7 @@ def asked_again(case: Case, reply: dict, right: dict) -> str | None:
     """The further questions to the same object."""
     for number, wanted in enumerate(right.get("then", ()), start=2):
         got = reply["then"][number - 2]
-        what = f"{_in(case)}, the output of call {number}"
+        what = f"{_in(case)}, in call {number}, the output"
         problem = _shape(got, wanted, what) or _values(got, wanted, case, what)
         if problem:
             return (

@@ -161,11 +161,11 @@ def run(
     gpus = [torch.cuda.current_device()] if kind == "cuda" else []
     # torch.manual_seed seeds all kinds of device, which takes longer than many a case.
     seed = torch.default_generator.manual_seed if kind == "cpu" else torch.manual_seed
-    replies, printed = [], ""
+    replies = []
     with aside() as said:
         for case in cases:
             reply = {"error": None}
-            watch = Watch(off_limits)
+            watch = Watch(off_limits, said)
             ask = asks[probe if isinstance(probe, str) else probe[case.target]]
             with torch.random.fork_rng(gpus):
                 seed(0)
@@ -177,9 +177,7 @@ def run(
             reply.pop("stage", None)
             reply["called"], reply["largest"] = sorted(watch.seen), watch.largest
             reply["single"] = watch.single
-            text = said.taken()
-            reply["printed"] = "" if printed else text
-            printed = printed or text
+            reply["printed"] = said.taken()
             replies.append(reply)
     return replies
 

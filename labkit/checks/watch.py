@@ -34,11 +34,13 @@ class Watch(TorchFunctionMode):
 
     double  whether the question is in float64 throughout, so that anything less is
             the answer's own
+    said    keeps what the code prints
     """
 
-    def __init__(self, off_limits: Iterable[str], double: bool = False):
+    def __init__(self, off_limits: Iterable[str], said: "Aside"):
         super().__init__()
-        self.off_limits, self.double = frozenset(off_limits), double
+        self.off_limits, self.double = frozenset(off_limits), False
+        self.said = said
         self.seen: set[str] = set()
         self.largest = 0
         self.single: dict | None = None
@@ -61,6 +63,7 @@ class Watch(TorchFunctionMode):
 
     def __exit__(self, *raised):
         threading.Thread.start = self._start
+        self.said.call_ended()
         return super().__exit__(*raised)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -139,29 +142,35 @@ def is_the_learners(filename: str) -> bool:
 
 
 class Aside(io.TextIOBase):
-    """Keeps the first of what is written to it."""
+    """Keeps the beginning of what the first call says that says anything: the calls
+    behind it repeat it."""
 
     def __init__(self):
-        self.text, self.lost = "", False
+        self.text, self.lost, self.done = "", False, False
         self.warned: list[warnings.WarningMessage] = []
 
     def write(self, text: str) -> int:
-        kept = text[: PRINTED - len(self.text)]
-        self.text += kept
-        self.lost = self.lost or len(kept) < len(text)
+        if not self.done:
+            kept = text[: PRINTED - len(self.text)]
+            self.text += kept
+            self.lost = self.lost or len(kept) < len(text)
         return len(text)
 
-    def taken(self) -> str:
-        """All since the last call; warnings behind what was printed, each once."""
+    def call_ended(self) -> None:
+        """Put what was warned of behind what was printed, each once."""
         for said in dict.fromkeys(
             f"{w.category.__name__}: {' '.join(str(w.message).split())}"
             for w in self.warned
         ):
             start = "\n" if self.text and not self.text.endswith("\n") else ""
             self.write(f"{start}{said}\n")
-        text = self.text.rstrip() + (" …" if self.lost else "")
-        self.text, self.lost = "", False
         self.warned.clear()
+        self.done = self.done or bool(self.text)
+
+    def taken(self) -> str:
+        """What was said since the last time; "" once it was taken."""
+        text = self.text.rstrip() + (" …" if self.text and self.lost else "")
+        self.text = ""
         return text
 
 

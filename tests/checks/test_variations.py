@@ -88,17 +88,19 @@ def test_a_mask_that_is_kept_is_refused():
 
     report = find("3.1").examine({"scaled_dot_product_attention": attention})
     assert not report.passed
-    assert "call 3 is wrong" in " ".join(report.text().split()), report.text()
+    assert "in call 3, the output[0] is wrong" in " ".join(report.text().split()), (
+        report.text()
+    )
 
 
 def rounded(x, weight=None, bias=None, eps=1e-5):
-    scale = torch.sqrt(torch.tensor(3))  # a float32 of no axes
+    third = torch.tensor(1 / 3)  # a float32 without axes, which leaves x in float64
     right = find("1.2").reference["layer_norm"]
-    return right(x, weight, bias, eps) * scale / 3**0.5
+    return right(x, weight, bias, eps) * third * 3
 
 
 def test_float32_inside_is_told_and_placed():
     report = find("1.2").examine({"layer_norm": rounded})
     said = " ".join(report.text().split())
     assert "something here is float32" in said
-    assert "scale = torch.sqrt(torch.tensor(3))" in said
+    assert "third = torch.tensor(1 / 3)" in said

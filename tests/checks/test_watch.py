@@ -124,7 +124,7 @@ def test_what_is_printed_is_shown_once_under_the_verdict(told, capsys):
 
     said = told("1.2", layer_norm)
     assert said.startswith("✓ 1.2")
-    assert said.count("mean 3") == said.count("look here")
+    assert said.count("mean 3") == said.count("look here") == 1
     assert "Printed by the answer: │ mean 3" in said
     assert "UserWarning: look here" in said and "probes.py" not in said
     assert capsys.readouterr() == ("", "")
