@@ -495,7 +495,7 @@ plots.show(fig, f"error of 4 heads {four:.2f}, of 16 heads {sixteen:.2f}")
 # %% [markdown]
 r"""
 Up to four heads theory and measurement agree, and four times the width does not help
-one head (0.75 again). Eight heads of width 2 come close to 0. But sixteen heads, each
+one head (0.75 again). Eight heads of width 2 reach 0 or come close. Yet sixteen heads,
 one number wide, are *worse than two*, at any rate that was tried, and four times the
 training does not mend it.
 
@@ -667,10 +667,11 @@ for seed, net in enumerate(nets[4]):
 
 # %% [markdown]
 r"""
-In most runs each head takes an offset of its own; nobody told them which, and which head
-takes which is chance. It need not be so: an error of 0 asks only that the four mixtures
-*span* the four offsets, since $W^O$ can take mixtures apart. In some runs two heads mix
-the same two (then one of these shows twice). **The distances come from the task.**
+In most runs each head takes an offset of its own; nobody told them which, and which
+head takes which is chance. It need not be so: an error of 0 asks only that the four
+mixtures *span* the four offsets, since $W^O$ can take mixtures apart. In some runs two
+heads mix the same two (then one of these shows twice). **The distances come from the
+task.**
 
 A head with a given distance can even be made by hand. Let a key hold three numbers, its
 place $k$ (row and column) and $\lVert k \rVert^2$, and a query at place $p$ hold
@@ -824,8 +825,8 @@ for (task, start, steps), rows in far.groupby(["task", "start", "steps"]):
 #|   give (dashed line), and how sharply. Positions on digits start at 0.7.
 #| alt: Heads of the ring stand in two groups, near a third and near four thirds of the
 #|   even distance, with largest weights near one. Heads on digits crowd around the even
-#|   distance, with largest weights of a third to two thirds; untrained heads lie there
-#|   too, lower.
+#|   distance, with largest weights between a half and one; untrained heads lie there
+#|   too, at a tenth.
 fig, ax = plt.subplots(figsize=(5, 3.4))
 for (task, start, steps, level), mark, colour, label in (
     (("ring", 1, 800, 1), "o", plots.BLUE, "ring"),
@@ -1257,8 +1258,8 @@ r"""
 - Shapes prove nothing: two classic bugs keep them all.
 - $\sqrt d$ keeps the spread of the scores from growing with the width of a head. Wide
   heads gain by it; narrow ones do as well without.
-- Of random numbers $h$ heads look up at most $h$, and too narrow ones find nothing. Of
-  symbols a single head can hide two in a code.
+- Of random numbers $h$ heads look up at most $h$, if they are wide enough to find their
+  places. Of symbols a single head can hide two in a code.
 - Heads are not scales. They look near or far if training makes it worth while.
 - `True` means *keep* in one call and *ignore* in the other; a query without keys gives
   NaN, an average or zeros, depending on who computes it.
