@@ -802,7 +802,7 @@ print("convolution, shifted and centred: the same accuracy:", gap < 0.005)
 #|   Left, centred digits by the number of training images; right, digits anywhere,
 #|   1,400 images.
 #| alt: Left, three curves rise from 100 to 1,400 images; logistic regression lies
-#|   highest, the convolutional network just below, the ViT starts near 0.7 and almost
+#|   highest, the convolutional network just below, the ViT starts near 0.75 and almost
 #|   catches up. Right, the convolutional network stays near 0.95; the ViT and the
 #|   network on scrambled pixels lie near 0.3, logistic regression near 0.1.
 COLOUR = {

@@ -263,7 +263,7 @@ print("all three means within 5 points:", bool(means.max() - means.min() < 5))
 #| name: fig-starts
 #| caption: Test accuracy by what happens to the [class] token. Dots, three runs each;
 #|   bar, mean ± standard deviation.
-#| alt: Three rows of dots that overlap widely, all between about 85 and 93 per cent. No
+#| alt: Three rows of dots that overlap widely, all between about 84 and 91 per cent. No
 #|   row is clearly ahead of another.
 def dots(groups: dict, unit="test accuracy, %"):
     """One row for each group of results: its runs, and mean ± standard deviation."""
@@ -516,9 +516,9 @@ for name, (before, after) in {"[class]": (15, 80), "corner patch": (25, 65)}.ite
 #| name: fig-probes
 #| caption: What a linear probe reads from a single token, three runs each, mean ±
 #|   standard deviation. Dashed, chance.
-#| alt: The class token starts at chance, 10 per cent, and climbs to about 77 after one
-#|   block and 92 after two. The corner patch starts at 18 per cent and climbs to about
-#|   73 and 83.
+#| alt: The class token starts at chance, 10 per cent, and climbs to about 78 after one
+#|   block and 89 after two. The corner patch starts at 18 per cent and climbs to about
+#|   76 and 84.
 fig, ax = plt.subplots(figsize=(4.6, 2.8))
 for (name, results), colour, mark in zip(
     probes.items(), (plots.RED, plots.BLUE), "os", strict=True
@@ -639,9 +639,9 @@ for name in ("chance", "rollout, reversed", "ink", "attention, block 2"):
 #| name: fig-deletion
 #| caption: Accuracy after the deletion of k patches, chosen by each map; mean of three
 #|   runs, band ± standard deviation.
-#| alt: Five falling curves from about 90 per cent. Rollout falls fastest, to about 20
-#|   with 4 patches deleted; the attention of block 2 falls to about 45; ink and chance
-#|   stay near 75, and reversed rollout above 80.
+#| alt: Five falling curves from about 86 per cent. Rollout falls fastest, to about 23
+#|   with 4 patches deleted; the attention of block 2 falls to about 43, with a wide
+#|   band; ink and chance stay near 67, and reversed rollout above 80.
 fig, ax = plt.subplots(figsize=(5.0, 3.3))
 for (name, curves), mark in zip(deletion.items(), "os^dv", strict=True):
     mean, std = curves.mean(0), curves.std(0)
@@ -753,10 +753,10 @@ for read in READ:
 #| name: fig-read
 #| caption: Test accuracy by what the head reads and by learning rate, three runs each,
 #|   mean ± standard deviation.
-#| alt: Class, mean and attention rise from about 80 to 87 per cent at 0.003 to nearly 90
-#|   at 0.01, where they overlap, and fall at 0.03, mean and attention to about 80, class
-#|   to about 70. All lies alone at 96 to 97 at every rate. The corner, at 0.01 only,
-#|   lies a little below the three, with a wide bar.
+#| alt: Class, mean and attention rise from 80 to 86 per cent at 0.003 to 85 to 91 at
+#|   0.01, and fall at 0.03, mean and attention to about 76, class to about 66. All lies
+#|   alone at 96 to 97 at every rate. The corner, at 0.01 only, lies a little below the
+#|   three, with a wide bar.
 fig, ax = plt.subplots(figsize=(5.0, 3.4))
 for place, (read, mark) in enumerate(zip(READ, "osd^v", strict=True)):
     rates = [n for n, rate in enumerate(RATES) if (read, rate) in by_read]
@@ -807,10 +807,9 @@ from [class] here: *some* token will do.
 
 The rest three runs cannot decide. Had we run one seed at one rate, we could have
 reported that [class] beats the mean, or the reverse, with a number to one decimal. Even
-error bars can lead astray: in [the figure above](#fig-read), [class] falls far behind
-at 0.03 with a short bar, but three runs also tell little about their own spread. Set
-`RUNS = range(12)` where it is defined and wait a few minutes: that bar grows to several
-times its length.
+error bars can lead astray: in [the figure above](#fig-read), at 0.003, that of the mean
+is several times as long as that of [class], but three runs also tell little about their
+own spread. Set `RUNS = range(12)` where it is defined, wait a few minutes, and compare.
 
 The paper had the same experience. Its authors first tried mean pooling, found it very
 poor, and then found that neither the missing token nor the pooling was to blame: it
@@ -1002,7 +1001,7 @@ print("new writers: more than twice as many mistakes:", mistakes > 2)
 #| caption: Test accuracy while the ViT learns; two runs for each split, mean and
 #|   standard deviation.
 #| alt: Two rising curves. On the random split above 97 per cent from epoch 10 on, near
-#|   99 at the end; on new writers 7 points lower at first, 3 at the end.
+#|   99 at the end; on new writers 8 points lower at first, 3 at the end.
 fig, ax = plt.subplots(figsize=(5.0, 3.0))
 epoch = range(2, 21, 2)
 for name, part, colour in zip(TESTS, (0, 1), (plots.BLUE, plots.RED), strict=True):
@@ -1081,11 +1080,10 @@ image is a quarter. Runs scatter besides, but less.
 #| name: fig-methods
 #| caption: Seven methods on both tests. Dots, single runs; bar, the standard error that
 #|   382 test images imply.
-#| alt: On the random split the convolutional network is at the top with about 99.5 per
-#|   cent; the ViT and the two SVCs stand near 99, the perceptron and the neighbours near
-#|   98.5, logistic regression at 97. On new writers all stand 2 to 6 points lower; the
-#|   convolutional network, the SVC with jiggled copies, the neighbours and the ViT lie
-#|   within 2 points, logistic regression far behind at 91.
+#| alt: On the random split the convolutional network is at the top with nearly 100 per
+#|   cent; the ViT, the perceptron, the two SVCs and the neighbours stand near 99,
+#|   logistic regression at 97. On new writers all stand 2 to 6 points lower and lie
+#|   within 2 points, except logistic regression, far behind at 91.
 fig, axes = plt.subplots(2, 1, figsize=(5.0, 4.8), sharex=True)
 for ax, part, title in zip(axes, (0, 1), TESTS, strict=True):
     for row, results in enumerate(result[part] for result in scores.values()):
