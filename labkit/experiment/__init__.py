@@ -8,7 +8,8 @@
     def settings(record): …                  what is to run, given the rows so far
     TOGETHER = ("lr", "seed")                optional: what may differ within one run()
     def run(settings): …                     results of settings that differ in the seed
-    def checked(row): …                      optional: the columns that must come again
+    def checked(row): …                      optional: the columns that must come again,
+                                             if not all of TOLERANCE
 
 `labkit experiment NAME` writes `experiments/NAME.csv`: header lines, then tidy rows.
 Its digest covers all code that `run` reaches: in the script, in the chapter's cells

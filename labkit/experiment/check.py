@@ -14,9 +14,14 @@ from labkit.experiment.script import Experiment
 
 def differences(experiment: Experiment, stored: Row, again: Row) -> dict[str, float]:
     """How far each result is off, in tolerances: above 1 it is a miss."""
-    checked = getattr(experiment.module, "checked", lambda row: list(row))
-    names = [n for n in checked(stored) if n not in experiment.module.FACTORS]
+    names = compared(experiment, stored)
     return {n: _off(experiment, n, stored.get(n), again.get(n)) for n in names}
+
+
+def compared(experiment: Experiment, row: Row) -> list[str]:
+    """Columns that must come again: all with a tolerance, or what checked() says."""
+    checked = getattr(experiment.module, "checked", None)
+    return list(checked(row) if checked else experiment.module.TOLERANCE)
 
 
 def _off(experiment: Experiment, name: str, stored: Any, again: Any) -> float:
