@@ -47,12 +47,12 @@ def test_the_reference_answers_them(exercise):
 class RemembersTheBatch(nn.Module):
     def __init__(self, dim):
         super().__init__()
-        self.token = nn.Parameter(torch.randn(1, 1, dim))
+        self.class_token = nn.Parameter(torch.randn(1, 1, dim))
         self.kept = None
 
     def forward(self, x):
         if self.kept is None or self.kept.dtype != x.dtype:
-            self.kept = self.token.expand(len(x), -1, -1)
+            self.kept = self.class_token.expand(len(x), -1, -1)
         return torch.cat([self.kept, x], dim=1)
 
 
