@@ -359,7 +359,10 @@ class Exercise:
         telling = next((i for i in first if not alike(i, right[i])), None)
         if telling is None:
             return False
-        one = probes.run(self.probe, objects, [cases[telling]], self.off_limits)
+        case = cases[telling]
+        if not {"error", "gradients"} & set(mine.compared):
+            case = replace(case, gradients=False)  # nobody looks at them
+        one = probes.run(self.probe, objects, [case], self.off_limits)
         if not alike(telling, one[0]):
             return False
 
