@@ -22,9 +22,14 @@ LookUp, symbols, naming_error, numbers, near_error, named = definitions(
 )
 
 FACTORS = ("carries", "heads", "hidden", "lr", "seed")
-TOLERANCE = {"loss_20": 1e-3, "missed": 0.03}
+TOLERANCE = {"loss_20": 1e-3, "missed": 0.03, "first": 0.1, "second": 0.1}
 RESTS_ON = {"missed": 0.1}
 ARMS = [("symbols", 1, 0), ("symbols", 1, 64), ("symbols", 2, 0), ("numbers", 1, 64)]
+
+
+def checked(row):
+    """How a head shares its weight out may differ from machine to machine."""
+    return ["loss_20", "missed"]
 
 
 def settings(record):
