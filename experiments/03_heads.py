@@ -21,6 +21,12 @@ EQUAL = [(1, 16), (2, 8), (4, 4), (8, 2), (16, 1)]
 OTHERS = [(1, 64), (4, 1), (4, 2), (16, 2)]
 
 
+def checked(row):
+    """Between the bounds a run ends where chance leads it: there, how it starts."""
+    steady = row["heads"] <= 2 or row["width"] == 1
+    return ["loss_20", *(["error"] if steady else [])]
+
+
 def settings(record):
     arms = [dict(heads=h, width=d, steps=800) for h, d in EQUAL + OTHERS]
     arms.append(dict(heads=16, width=1, steps=3200))
