@@ -50,7 +50,7 @@ def run_again(
 ) -> int:
     """Run a sample of rows again, alone, and compare; 0 if all came out again.
 
-    seconds   no row is begun that would probably not be finished by then
+    seconds   no row is begun that would probably not be finished by then, but one
 
     The sample is drawn from the commit's hash. A record that is stale is a miss.
     """
@@ -62,12 +62,18 @@ def run_again(
     end = time.monotonic() + seconds
     stored: dict[tuple, Row] = {}
 
+    def job(experiment: Experiment, row: Row) -> run.Job:
+        stored[experiment.script, experiment.key(row)] = row
+        factors = experiment.module.FACTORS
+        return experiment.script, [{name: row[name] for name in factors}]
+
     def jobs() -> Iterator[run.Job]:
-        for experiment, row in sample(list(fresh.values()), _commit()):
-            if not stored or time.monotonic() + lasting[experiment.script] < end:
-                stored[experiment.script, experiment.key(row)] = row
-                factors = experiment.module.FACTORS
-                yield experiment.script, [{name: row[name] for name in factors}]
+        drawn = list(sample(list(fresh.values()), _commit()))
+        for experiment, row in drawn:
+            if time.monotonic() + lasting[experiment.script] < end:
+                yield job(experiment, row)
+        if drawn and not stored:  # at least one, of those that are soonest finished
+            yield job(*min(drawn, key=lambda pair: lasting[pair[0].script]))
 
     misses = 0
     for script, (again,), _ in run.run_all(jobs(), workers):
@@ -79,9 +85,8 @@ def run_again(
         misses += missed
         setting = " ".join(written(row[name]) for name in experiment.module.FACTORS)
         how = f"{worst} off by {off[worst]:.0%} of its tolerance" if worst else "-"
-        print(
-            f"{'MISS' if missed else 'same':5} {experiment.name:28} {setting:34} {how}"
-        )
+        said = f"{'MISS' if missed else 'same':5} {experiment.name:28} {setting:34}"
+        print(said, how, flush=True)  # a minute is long
         if missed:
             print(f"      {worst}: {row[worst]} in the record, {again[worst]} now")
     print(f"{len(stored):,} rows again, {misses:,} of them off; {len(stale):,} stale")
