@@ -79,7 +79,7 @@ def fresh(root):
 
 
 def labkit(*words):
-    return commands.main(["experiment", *words, "--seconds=0", "--workers=1"])
+    return commands.main(["experiment", *words, "--seconds=60", "--workers=1"])
 
 
 @pytest.fixture
