@@ -23,7 +23,7 @@ def test_every_variant_can_be_made():
     "first, variant, said",
     [
         ("", "nowhere", "LABKIT_VARIANT is 'nowhere'; use one of"),
-        ("import labkit.checks", "elsewhere", "labkit.checks has the real device"),
+        ("import labkit.training", "elsewhere", "labkit.training has the real device"),
     ],
 )
 def test_what_cannot_be_made_is_said(first, variant, said):

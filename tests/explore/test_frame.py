@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from labkit import explore
-from labkit.grading import room
+from labkit.grading.sandbox import rootfs
 
 ASSETS = Path(explore.__file__).parent / "assets"
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ def test_the_wheel_carries_the_assets():
 
 
 def test_the_sandbox_carries_the_assets(tmp_path):
-    room.furnish(tmp_path)
+    rootfs.lay_out(tmp_path)
     there = tmp_path / "library" / "labkit" / "explore" / "assets"
     assert {p.name for p in there.iterdir()} == {p.name for p in ASSETS.iterdir()}
 
