@@ -19,7 +19,7 @@ from importlib import import_module
 from labkit.commands.problems import told
 
 COMMANDS = (
-    *("lab", "doctor"),  # learners'
+    *("lab", "progress", "doctor"),  # learners'
     *("release", "grade", "report"),  # instructors'
     *("build", "validate", "experiment"),  # authors'
 )

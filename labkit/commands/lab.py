@@ -21,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from labkit.learning import place, trust
+    from labkit.learning import place, progress, trust
 
     args.folder.mkdir(parents=True, exist_ok=True)
+    progress.begin(args.folder)
     untouched = []
     for copy in place.lay_out(paths.root(), args.folder):
         print(f"{copy.path}: {copy.said}")

@@ -180,8 +180,9 @@ def test_a_learners_process_has_no_answers(plan):
     names = {path.relative_to(library / "labkit").as_posix() for path in found}
     checks = {name for name in names if name.startswith("checks/")}
     assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
-    stand_in = Path(rootfs.__file__).with_name("check_stand_in.py").read_text("utf-8")
-    assert (library / "labkit/learning/check.py").read_text("utf-8") == stand_in
+    for name in ("check", "progress"):
+        stand_in = Path(rootfs.__file__).with_name(f"{name}_stand_in.py").read_bytes()
+        assert (library / f"labkit/learning/{name}.py").read_bytes() == stand_in
     program = "__init__ cgroup confine process protocol selftest".split()
     assert {name for name in names if name.startswith("grading/")} == {
         "grading/__init__.py",
