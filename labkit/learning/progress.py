@@ -193,7 +193,7 @@ def passed(number: str, text: str) -> None:
 
 def _what_next(lab: Lab, mine: Exercise) -> str:
     after = lab.exercises[lab.exercises.index(mine) + 1 :]
-    todo = [e for e in (*after, *lab.exercises) if not e.passed]
+    todo = [e for e in (*after, *lab.exercises) if not e.passed and e is not mine]
     if todo:
         return f"next: {todo[0].number} {todo[0].title}"
     return "all of this lab has passed: its end says what you built, and what it is for"
