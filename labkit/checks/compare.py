@@ -2,6 +2,10 @@
 
 Each rung is a function of a case, the learner's reply and the reference's reply. It
 returns None, or one or two sentences that say what was expected and what came.
+
+A question in float64 is to be answered in float64 throughout. What is right to seven
+digits only is refused, and told that something in it is float32; an exercise whose
+natural formula holds a float32 constant has a tolerance of its own, and says so.
 """
 
 import re
@@ -13,8 +17,10 @@ from labkit.checks import probes
 from labkit.checks.probes import Case
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+SEVEN_DIGITS = 1e-6  # what float32 leaves of a number, and a little room
 OUTPUT = ("output", "output_eval")
 NOT_WRITTEN = "not written yet"
+FIXED_TYPE = "Usual causes: a constant or a .float() of fixed type."
 
 
 # ------------------------------------------------------------------------- the rungs
@@ -40,26 +46,14 @@ def runs(case: Case, reply: dict, right: dict) -> str | None:
             f"({expected['message']}); {got}."
         )
     if error and not expected and not _while_differentiating(error):
-        return f"{_raised(case, error)}{_device(error)}"
+        return _raised(case, error)
     return None
 
 
 def _raised(case: Case, error: dict) -> str:
     line = f" Line: {error['line']}" if error["line"] else ""
-    return (
-        f"{_in(case)}, {error['stage']} raised {error['type']}: "
-        f"{error['message'].rstrip('.')}.{line}"
-    )
-
-
-def _device(error: dict) -> str:
-    """The usual cause of tensors on two devices, which only a GPU shows."""
-    if "on the same device" not in error["message"]:
-        return ""
-    return (
-        " Usual cause: a tensor made here lies on the CPU; make it where the input "
-        "lies, device=x.device, or move it there, .to(x.device)."
-    )
+    says = f": {error['message'].rstrip('.')}" if error["message"] else ""
+    return f"{_in(case)}, {error['stage']} raised {error['type']}{says}.{line}"
 
 
 def _while_differentiating(error: dict) -> bool:
@@ -153,7 +147,7 @@ def dtype(case: Case, reply: dict, right: dict) -> str | None:
         if got.dtype != wanted.dtype and not _both_integers(got, wanted):
             return (
                 f"{_in(case)}, the output has dtype {got.dtype}; expected "
-                f"{wanted.dtype}. Usual causes: a constant or a .float() of fixed type."
+                f"{wanted.dtype}. {_single_at(reply) or FIXED_TYPE}"
             )
     return None
 
@@ -166,8 +160,35 @@ def values(case: Case, reply: dict, right: dict) -> str | None:
             continue
         mode = ", in eval mode" if key == "output_eval" else ""
         if problem := _values(reply.get(key), right[key], case, "the output"):
-            return f"{_in(case)}{mode}, {problem}"
+            rounded = _rounded(reply.get(key), right[key], reply)
+            return f"{_in(case)}{mode}, {problem}{rounded}"
     return None
+
+
+def _rounded(got: object, wanted: object, reply: dict) -> str:
+    """A sentence more where an answer in float64 is right to seven digits."""
+    pairs = _pairs(got, wanted)
+    floats = [pair for pair in pairs if pair[1].is_floating_point()]
+    if not floats or any(w.dtype != torch.float64 for _, w in floats):
+        return ""
+    if not all(close(*pair, tolerance=SEVEN_DIGITS) for pair in pairs):
+        return ""
+    place = _single_at(reply) or (
+        "Usual causes: .float(), or a tensor made without dtype=x.dtype."
+    )
+    return (
+        " It is right to seven digits, and the question is in float64, which has "
+        f"sixteen: something here is float32. {place}"
+    )
+
+
+def _single_at(reply: dict) -> str:
+    """Where float32 comes up first in an answer to a question in float64."""
+    single = reply.get("single")
+    if not single:
+        return ""
+    line = f": {single['line']}" if single["line"] else ""
+    return f"float32 comes up first in {single['call']}{line}"
 
 
 def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
@@ -196,8 +217,22 @@ def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
 
 def answer(case: Case, reply: dict, right: dict) -> str | None:
     """All of the above in one: for an edge case, judged by itself."""
-    rungs = (runs, shape, dtype, values)
+    rungs = (runs, shape, dtype, values, asked_again)
     return _first(rung(case, reply, right) for rung in rungs)
+
+
+def asked_again(case: Case, reply: dict, right: dict) -> str | None:
+    """The further questions to the same object."""
+    for number, wanted in enumerate(right.get("then", ()), start=2):
+        got = reply["then"][number - 2]
+        what = f"{_in(case)}, in call {number}, the output"
+        problem = _shape(got, wanted, what) or _values(got, wanted, case, what)
+        if problem:
+            return (
+                f"{problem} The first call was answered rightly: usual cause is "
+                "something kept from it (a size, a mask, a batch)."
+            )
+    return None
 
 
 def gradients(case: Case, reply: dict, right: dict) -> str | None:
@@ -228,7 +263,10 @@ def gradients(case: Case, reply: dict, right: dict) -> str | None:
             )
         if wanted is not None and not close(got, wanted, case.tolerance):
             difference = _largest_difference(got, wanted)
-            return f"{_in(case)}, the gradient of {name} is wrong: {difference}"
+            rounded = _rounded(got, wanted, reply)
+            return (
+                f"{_in(case)}, the gradient of {name} is wrong: {difference}{rounded}"
+            )
     return None
 
 
@@ -268,6 +306,19 @@ def off_limits(case: Case, reply: dict, right: dict) -> str | None:
         f"The values are right, but {', '.join(reply['called'])} was called. This "
         "exercise asks you to write the computation out: that call is off limits here."
     )
+
+
+def first_failure(
+    cases: list[Case], replies: list[dict], right: list[dict]
+) -> int | None:
+    """Where the first case stands that an answer gets wrong, in the ladder's order."""
+    together = list(enumerate(zip(cases, replies, right, strict=True)))
+    usual = [t for t in together if not t[1][0].edge]
+    edge = [t for t in together if t[1][0].edge]
+    steps = [(usual, r) for r in (runs, parameters, shape, dtype, values, filled)]
+    steps += [(edge, answer), (together, side_effects), (together, gradients)]
+    found = (i for some, rung in steps for i, three in some if rung(*three))
+    return next(found, None)
 
 
 # --------------------------------------------------------------------------- helpers

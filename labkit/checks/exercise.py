@@ -16,13 +16,13 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from labkit.checks import compare, probes
+from labkit.checks import compare, errors, probes, variations
 from labkit.checks.probes import Case
 
 PUBLIC_SEED = 0
@@ -82,6 +82,7 @@ class Report:
     verdicts: tuple[Verdict, ...]
     mistake: str | None = None
     explanation: str = ""
+    printed: str = ""
 
     @property
     def passed(self) -> bool:
@@ -94,15 +95,19 @@ class Report:
     def text(self) -> str:
         """Feedback for the learner: a line if right, a short paragraph if not."""
         title = f"{self.number} {', '.join(self.names)}"
+        failure = self.failure
         if self.passed:
             properties = ", ".join(v.property for v in self.verdicts)
-            return _fill(f"✓ {title}: {properties}", "")
-        failure = self.failure
-        if failure.message.endswith(compare.NOT_WRITTEN):
-            return _fill(f"✗ {title}: {failure.message}", "")
-        lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
+            lines = [_fill(f"✓ {title}: {properties}", "")]
+        elif failure.message.endswith(compare.NOT_WRITTEN):
+            lines = [_fill(f"✗ {title}: {failure.message}", "")]
+        else:
+            lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
         if self.explanation:
             lines.append(_fill(f"Likely cause: {self.explanation}"))
+        if self.printed:
+            lines.append("  Printed by the answer:")
+            lines.append(textwrap.indent(self.printed, "  │ ", lambda line: True))
         return "\n".join(lines)
 
     def to_json(self) -> dict:
@@ -175,6 +180,10 @@ class Exercise:
                 names
     off_limits  names of PyTorch calls that the exercise asks to write out
     probe       "function" or "module", or which of them by name
+    batch_axis  of the samples, in the first tensor of at least two axes
+    fixed       what its questions cannot vary, and why: "batch", "length", "float32",
+                or only "single sample". Every exercise is asked about all
+                of these besides the author's cases (labkit.checks.variations)
     mistakes    wrong answers, the first that fits is named: see `mistake`
     """
 
@@ -183,6 +192,8 @@ class Exercise:
     probe: str | dict[str, str] = "function"
     properties: tuple[Callable[[Cases, Replies], str | None], ...] = ()
     off_limits: tuple[str, ...] = ()
+    batch_axis: int = 0
+    fixed: dict[str, str] = {}
     mistakes: tuple[Callable, ...] = ()
 
     @classmethod
@@ -216,16 +227,29 @@ class Exercise:
         raise NotImplementedError
 
     def cases(self, seed: int = PUBLIC_SEED) -> list[Case]:
-        return list(self.draw_cases(Draw(seed)))
+        drawn = list(self.draw_cases(Draw(seed)))
+        return [*drawn, *variations.derived(drawn, _axes(type(self)), self.fixed)]
 
     def examine(
         self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
     ) -> Report:
         """Probe and judge in one process, as the lab does."""
+        return self.look(objects, seed, device)[0]
+
+    def look(
+        self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
+    ) -> tuple[Report, tuple[Case, dict, dict] | None]:
+        """As examine; and the first case that is answered wrong, with the replies of
+        the learner's object and of the reference, None if there is none."""
         cases = self.cases(seed)
         with _one_thread():
             replies = probes.run(self.probe, objects, cases, self.off_limits, device)
-            return self.judge(cases, replies)
+            right = self.right(cases)
+            report = self.judge(cases, replies, right)
+        where = compare.first_failure(cases, replies, right)
+        if report.passed or where is None:
+            return report, None
+        return report, (cases[where], replies[where], right[where])
 
     def right(self, cases: list[Case]) -> list[dict]:
         """The replies that the reference gives."""
@@ -240,12 +264,14 @@ class Exercise:
         """
         right = self.right(cases) if right is None else right
         verdicts = self._climb(cases, replies, right)
-        report = Report(self.number, self.names, verdicts)
-        if report.passed:
+        printed = next(filter(None, (r.get("printed") for r in replies)), "")
+        report = Report(self.number, self.names, verdicts, printed=printed)
+        failure = report.failure
+        if failure is None:
             return report
-        wrong = self._recognize(cases, replies, right, report.failure)
+        wrong = self._recognize(cases, replies, right, failure)
         if wrong is None:
-            return report
+            return replace(report, explanation=_meaning(failure, replies))
         explanation = " ".join(inspect.getdoc(wrong).split())
         return replace(report, mistake=wrong.__name__, explanation=explanation)
 
@@ -275,7 +301,8 @@ class Exercise:
             yield rung("parameters", registered, compare.parameters)
         yield rung("shape", output, compare.shape)
         yield rung("dtype", output, compare.dtype)
-        by_name = {c.name: c for c in cases}, {c.name: r for c, r, _ in together}
+        own = [(c, r) for c, r, _ in together if not c.derived]
+        by_name = {c.name: c for c, _ in own}, {c.name: r for c, r in own}
         for broken in self.properties:
             name = broken.__name__.replace("_", " ")
             compared = getattr(broken, "looks_at", output)
@@ -284,7 +311,8 @@ class Exercise:
         if any(case.fills for case in cases):
             yield rung("weights", ("filled", "refilled"), compare.filled)
         if any(case.edge for case in cases):
-            yield rung("edge cases", error + output, compare.answer, edge=True)
+            answered = (*error, *output, "then")
+            yield rung("edge cases", answered, compare.answer, edge=True)
         changes = ("mutated", "changed", "repeat")
         yield rung("inputs unchanged", changes, compare.side_effects, edge=None)
         if any(case.gradients for case in cases):
@@ -373,6 +401,21 @@ class Exercise:
         if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
             return False
         return all(alike(i, theirs[i]) for i in first)
+
+
+def _meaning(failure: Verdict, replies: list[dict]) -> str:
+    """What the error means that a failure is about; "" if it is about none."""
+    raised = (r["error"] for r in replies if r["error"])
+    told = (e for e in raised if f"{e['stage']} raised {e['type']}" in failure.message)
+    error = next(told, None)
+    return errors.sentence(error) if error else ""
+
+
+@cache
+def _axes(kind: type[Exercise]) -> list[variations.Shared]:
+    """Which axes of an exercise's cases share a size."""
+    draws = [list(kind().draw_cases(Draw(seed))) for seed in range(variations.DRAWS)]
+    return variations.shared_axes(draws, kind.batch_axis)
 
 
 def _essential(reply: dict, right: dict) -> dict:

@@ -44,6 +44,7 @@ class EmbeddingAsConvolution(Exercise):
     """embedding_as_convolution(…): the nn.Conv2d equal to the linear map of patches."""
 
     number = "4.1.4"
+    fixed = {"length": "the weights say how many channels there are"}
     properties = (returns_a_convolution,)
 
     @staticmethod

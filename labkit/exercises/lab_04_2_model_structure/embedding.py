@@ -56,6 +56,7 @@ class Embedding(Exercise):
     """embed(images, …): equation (1)."""
 
     number = "4.2.1"
+    fixed = {"length": "the weights say how many channels there are"}
     properties = (class_token_is_the_same, every_patch_is_in_its_place)
 
     @staticmethod

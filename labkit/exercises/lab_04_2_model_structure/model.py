@@ -90,6 +90,7 @@ class Model(Exercise):
     """VisionTransformer(…): equations (1) to (4) and the head."""
 
     number = "4.2.3"
+    fixed = {"length": "a model is made for images of one size"}
     reference = {"VisionTransformer": RightModel}
     probe = "module"
     properties = (the_blocks_do_their_part,)
