@@ -27,6 +27,7 @@ from labkit.checks.probes import Case
 
 PUBLIC_SEED = 0
 LINE = 80  # characters of feedback in a line
+NOT_AT_ALL, AT_FIRST, EVERYWHERE = range(3)  # how far a mistake fits
 
 
 class Draw:
@@ -46,10 +47,10 @@ class Draw:
         return mean + std * values
 
     def keep(self, *shape: int) -> Tensor:
-        """bool of the given shape; every row keeps at least one entry."""
+        """bool of the given shape; every row keeps an entry and masks one."""
         keep = torch.rand(*shape, generator=self.generator) < 0.5
-        one = torch.randint(shape[-1], (*shape[:-1], 1), generator=self.generator)
-        return keep.scatter(-1, one, True)
+        two = torch.rand(*shape, generator=self.generator).topk(2).indices
+        return keep.scatter(-1, two[..., :1], True).scatter(-1, two[..., 1:], False)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """int64 of the given shape, low ≤ value ≤ high."""
@@ -138,11 +139,13 @@ class Rung:
 
     compared  the keys of the replies that it looks at
     problem   finds what is wrong, None if nothing is
+    edge      whether it looks at edge cases, too
     """
 
     name: str
     compared: tuple[str, ...]
     problem: Callable[[], str | None]
+    edge: bool = False
 
 
 Cases = dict[str, Case]
@@ -292,7 +295,7 @@ class Exercise:
             """Looks for the first case, ordinary or edge, with a problem."""
             some = [t for t in together if edge is None or t[0].edge == edge]
             found = filter(None, (problems(*t) for t in some))
-            return Rung(name, compared, lambda: next(found, None))
+            return Rung(name, compared, lambda: next(found, None), edge is not False)
 
         output, error = compare.OUTPUT, ("error",)
         yield rung("runs", error + output, self._runs)
@@ -337,9 +340,14 @@ class Exercise:
         return next((rung for rung in rungs if rung.problem() is not None), None)
 
     def _recognize(self, cases, replies, right, failure) -> Callable | None:
-        """The mistake that fails as the learner does, with the same outcome."""
+        """The mistake that fails as the learner does, with the same outcome.
+
+        If none does in every case, then in the first case that tells: the next may
+        show another mistake.
+        """
         mine = self._first_failure(cases, replies, right)
         to_blame = self._to_blame(cases, replies, right, failure)
+        at_first = None
         for wrong in self.mistakes:
             target = wrong.stands_in_for
             if target not in to_blame:
@@ -347,12 +355,14 @@ class Exercise:
             asked = [
                 i
                 for i, case in enumerate(cases)
-                if case.target == target
-                and (mine.name == "edge cases" or not case.edge)
+                if case.target == target and (mine.edge or not case.edge)
             ]
-            if self._fails_alike(wrong, target, asked, mine, cases, replies, right):
+            fit = self._fails_alike(wrong, target, asked, mine, cases, replies, right)
+            if fit == EVERYWHERE:
                 return wrong
-        return None
+            if fit == AT_FIRST and "output" in mine.compared:
+                at_first = at_first or wrong
+        return at_first
 
     def _to_blame(self, cases, replies, right, failure) -> set[str]:
         """Of several names, those that the failure goes away with, once put right.
@@ -371,13 +381,14 @@ class Exercise:
             return set(self.names)
         return {name for name in self.names if not remains_without(name)}
 
-    def _fails_alike(self, wrong, target, asked, mine, cases, replies, right) -> bool:
-        """Whether a mistake fails on the same rung, with the same outcome."""
+    def _fails_alike(self, wrong, target, asked, mine, cases, replies, right) -> int:
+        """How far a mistake fails on the same rung, with the same outcome."""
         objects = {**self.reference, target: wrong}
 
         def alike(i, other):
             learners, others = (_essential(r, right[i]) for r in (replies[i], other))
-            return compare.alike(learners, others, mine.compared)
+            tolerance = cases[i].tolerance
+            return compare.alike(learners, others, mine.compared, tolerance)
 
         first = asked  # outcomes differ in the cases behind the first that stops
         if mine.name == "runs":
@@ -386,21 +397,21 @@ class Exercise:
         # Most mistakes are ruled out by the first case that tells.
         telling = next((i for i in first if not alike(i, right[i])), None)
         if telling is None:
-            return False
+            return NOT_AT_ALL
         case = cases[telling]
         if not {"error", "gradients"} & set(mine.compared):
             case = replace(case, gradients=False)  # nobody looks at them
         one = probes.run(self.probe, objects, [case], self.off_limits)
         if not alike(telling, one[0]):
-            return False
+            return NOT_AT_ALL
 
         theirs = probes.run(self.probe, objects, cases, self.off_limits)
         failure = self._first_failure(cases, theirs, right)
         if failure is None or failure.compared != mine.compared:
-            return False
+            return NOT_AT_ALL
         if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
-            return False
-        return all(alike(i, theirs[i]) for i in first)
+            return NOT_AT_ALL
+        return EVERYWHERE if all(alike(i, theirs[i]) for i in first) else AT_FIRST
 
 
 def _meaning(failure: Verdict, replies: list[dict]) -> str:

@@ -13,6 +13,7 @@ what is right. Keys of a reply:
     mutated     names of the inputs that the call changed in place
     then        outputs for the case's further questions, asked of the same object
     called      names of calls that the exercise puts off limits, in any of the calls
+    calls       how many PyTorch calls were made
     largest     entries of the largest tensor that a PyTorch call returned
     single      for a question in float64: {call, line} of the first call that took or
                 made float32 or less; None if there was none
@@ -21,19 +22,20 @@ what is right. Keys of a reply:
     filled      the state dict of the module whose weights the call was to set
     refilled    the same after a second call
     training    whether the first call left that module in training mode
-    made        {type, parameters: {name: shape}} of what a function that makes another
-                function or module returned
+    made        {type, parameters: {name: shape}, numbers: {name: whole number}} of what
+                a function that makes another function or module returned
+    shared      names of what that function was given and what it made still changes
 
 and for a class also
 
     module      whether it is an nn.Module
     parameters  {name: shape} of what is registered
     initial     {name: value} of a fresh state dict; None where the entries differ
+    twins       [[name, …], …] of parameters that have several names
     changed     names in the state dict that a forward pass changed
     output_eval the output in eval mode
     varies      for a stochastic case: whether two calls in training mode differ
-    zeros       and how much of the first one's output is 0: "none", "some" (less than
-                half of it) or "most"
+    drawn       and which numbers the first one's output is made of
 """
 
 from collections.abc import Callable, Iterable
@@ -58,6 +60,7 @@ class Layer:
     these names and does nothing. Among the arguments may be other layers.
 
     training  whether it is handed over in training mode
+    gradient  what every entry of its gradients holds from before; None: there are none
     """
 
     kind: str
@@ -65,6 +68,7 @@ class Layer:
     kwargs: dict = field(default_factory=dict)
     state: dict = field(default_factory=dict)
     training: bool = True
+    gradient: float | None = None
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
@@ -74,7 +78,11 @@ class Layer:
             owner, value = _submodule(module, path), value.clone().to(device)
             is_buffer = leaf in dict(owner.named_buffers(recurse=False))
             setattr(owner, leaf, value if is_buffer else nn.Parameter(value))
-        return module.to(device).train(self.training)
+        module = module.to(device).train(self.training)
+        for parameter in module.parameters():
+            if self.gradient is not None:
+                parameter.grad = torch.full_like(parameter, self.gradient)
+        return module
 
 
 def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
@@ -175,7 +183,8 @@ def run(
                     stage = reply.get("stage", "calling it")
                     reply["error"] = observed.describe(error, stage)
             reply.pop("stage", None)
-            reply["called"], reply["largest"] = sorted(watch.seen), watch.largest
+            reply["called"], reply["calls"] = sorted(watch.seen), watch.calls
+            reply["largest"] = watch.largest
             reply["single"] = watch.single
             reply["printed"] = said.taken()
             replies.append(reply)
@@ -187,10 +196,10 @@ def _ask_function(function, case: Case, reply: dict, watch, device) -> None:
     in_order, source, by_name = case.args, {**case.args, **case.kwargs}, case.kwargs
     altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
-        given = _fresh(source, device)
-        kept = _kept(given, device)
-        function = _ask(function, in_order, given, watch)
-        altered = observed.changed(kept, given)
+        makings = _fresh(source, device)
+        kept = _kept(makings, device)
+        function = _ask(function, in_order, makings, watch)
+        altered = observed.changed(kept, makings)
         reply["stage"] = f"calling what {case.target} returned"
         in_order, source, by_name = case.inputs, case.inputs, {}
     stage = reply["stage"]
@@ -208,6 +217,8 @@ def _ask_function(function, case: Case, reply: dict, watch, device) -> None:
         _reply_gradients(output, given, reply)
     reply["stage"] = stage
     _ask_again(function, case, by_name, reply, watch, device)
+    if case.inputs:
+        reply["shared"] = observed.shared(function, makings)
 
 
 def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
@@ -218,15 +229,20 @@ def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
     with watch:
         module = kind(*case.args.values(), **case.kwargs)
     module = module.to(device)
-    reply["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
+    reply["parameters"] = {
+        name: tuple(p.shape)
+        for name, p in module.named_parameters(remove_duplicate=False)
+    }
     reply["initial"] = {n: observed.constant(v) for n, v in module.state_dict().items()}
+    reply["twins"] = observed.twins(module)
     if case.state is not None:
         reply["stage"] = f"loading a state dict into {case.target}"
-        if observed.shapes(case.state) != observed.shapes(module.state_dict()):
+        state = _under_all_names(case.state, reply["twins"])
+        if observed.shapes(state) != observed.shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
         module.to(dtype)  # first: a float32 parameter would round what it is given
-        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
+        module.load_state_dict({k: v.to(device) for k, v in state.items()})
     if not case.inputs:
         return
 
@@ -249,7 +265,7 @@ def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
         module.train()
         calls = [observed.plain(ask()) for _ in "12"]
         reply["varies"] = not observed.same(*calls)
-        reply["zeros"] = observed.zeros(calls[0])
+        reply["drawn"] = observed.values(calls[0])
     module.eval()
     reply["output_eval"] = observed.plain(ask())
     module.train(not case.stochastic)
@@ -257,9 +273,19 @@ def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
         given = _fresh(case.inputs, device, requires_grad=True)
         reply["stage"] += f" {WITH_GRADIENTS}"
         output = _ask(call, case.inputs, given, watch)
-        _reply_gradients(output, {**given, **dict(module.named_parameters())}, reply)
+        learned = dict(module.named_parameters(remove_duplicate=False))
+        _reply_gradients(output, {**given, **learned}, reply)
     reply["stage"] = stage
     _ask_again(call, case, {}, reply, watch, device)
+
+
+def _under_all_names(state: dict, twins: list[list[str]]) -> dict:
+    """A state dict for a module whose parameters have second names."""
+    more = {}
+    for names in twins:
+        asked = [name for name in names if name in state]
+        more |= {name: state[asked[0]] for name in names if asked and name not in state}
+    return {**state, **more}
 
 
 def _ask_again(function, case: Case, by_name: dict, reply, watch, device) -> None:

@@ -42,7 +42,7 @@ class Watch(TorchFunctionMode):
         self.off_limits, self.double = frozenset(off_limits), False
         self.said = said
         self.seen: set[str] = set()
-        self.largest = 0
+        self.largest = self.calls = 0
         self.single: dict | None = None
 
     def __enter__(self):
@@ -71,8 +71,9 @@ class Watch(TorchFunctionMode):
         if name.rpartition(".")[2] in self.off_limits:
             self.seen.add(name)
         result = func(*args, **(kwargs or {}))
+        self.calls += 1
         if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.numel())
+            self.largest = max(self.largest, _entries(result))
         if self.double and self.single is None and any(map(_low, (*args, result))):
             self.single = {"call": name, "line": _line_of_the_learner()}
         return result
@@ -120,6 +121,13 @@ def _is_one(operation: str, name: str) -> bool:
     it has all its words in the same order."""
     words = iter(operation.split("_"))
     return all(word in words for word in name.strip("_").split("_"))
+
+
+def _entries(tensor: Tensor) -> int:
+    """How many it has, those counted that torch.vmap hides."""
+    while torch._C._functorch.is_batchedtensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.numel()
 
 
 def _low(value: object) -> bool:

@@ -87,7 +87,7 @@ IN_OTHER_WORDS = [
     (ModuleTensorAttributes, "PlainTensors"),
     (ModuleListOfParameters, "PlainTensors"),
     (ModuleKeepsEpsToItself, "ModuleEpsIgnored"),
-    (ModuleRootPlusEps, "ModuleStdPlusEps"),
+    (ModuleRootPlusEps, "std_plus_eps"),
 ]
 
 

@@ -23,10 +23,10 @@ def attend(query, key, value, keep=None):
 
 
 def attend_by_exponentials(query, key, value, keep=None):
-    """The softmax written out, the scale on the queries, -1e30 for a mask."""
+    """The softmax written out, the scale on the queries, a lowest number."""
     scores = (query / math.sqrt(key.size(-1))) @ key.transpose(-2, -1)
     if keep is not None:
-        scores = torch.where(keep, scores, torch.full_like(scores, -1e30))
+        scores = torch.where(keep, scores, torch.finfo(scores.dtype).min)
     powers = torch.exp(scores - scores.max(dim=-1, keepdim=True).values.detach())
     if keep is not None:
         powers = powers * keep
