@@ -300,7 +300,7 @@ class Exercise:
         output, error = compare.OUTPUT, ("error",)
         yield rung("runs", error + output, self._runs)
         if "module" in str(self.probe):
-            registered = ("module", "parameters", "initial")
+            registered = ("module", "parameters", "initial", "twins")
             yield rung("parameters", registered, compare.parameters)
         yield rung("shape", output, compare.shape)
         yield rung("dtype", output, compare.dtype)

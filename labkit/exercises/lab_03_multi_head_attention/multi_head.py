@@ -18,6 +18,7 @@ from labkit.exercises.lab_03_multi_head_attention.attention import (
 from labkit.exercises.lab_03_multi_head_attention.heads import (
     Heads,
     merged_not_transposed,
+    split_not_moved,
     viewed_not_transposed,
 )
 from labkit.exercises.lifted import lift
@@ -119,23 +120,6 @@ def multi_head(x, packed, heads, keep, split=None, merge=None, attention=attend)
 
 
 @MultiHead.mistake
-def heads_viewed(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
-    """You split the heads by a reshape without a transposition: a head then holds
-    pieces of several tokens."""
-    packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, heads, keep, split=viewed_not_transposed)
-    return F.linear(joined, out_weight, out_bias)
-
-
-@MultiHead.mistake
-def heads_merged_wrongly(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
-    """You merged the heads without transposing back: the tokens are mixed up."""
-    packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, heads, keep, merge=merged_not_transposed)
-    return F.linear(joined, out_weight, out_bias)
-
-
-@MultiHead.mistake
 def heads_viewed_both_ways(
     x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
@@ -147,6 +131,20 @@ def heads_viewed_both_ways(
         x, packed, heads, keep, viewed_not_transposed, merged_not_transposed
     )
     return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def heads_not_moved(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """You left the heads behind the tokens, (B, T, h, D/h), so that each token attends
+    to its own heads instead of to the tokens. Transpose to (B, h, T, D/h) first."""
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, heads, None, split_not_moved, _tokens_in_front)
+    return F.linear(joined, out_weight, out_bias)
+
+
+def _tokens_in_front(x):
+    """(B, T, h, D/h) to (B, T, D)."""
+    return x.flatten(2)
 
 
 @MultiHead.mistake
@@ -303,3 +301,18 @@ OTHERWISE = (
     "keys_weighted",
 )
 lift(Attention, MultiHead, with_attention, without=AT_THE_EDGE + OTHERWISE)
+
+
+def with_heads(part):
+    """The right attention between heads that are split or merged wrongly."""
+    name = "split" if part.stands_in_for == "split_heads" else "merge"
+
+    def answer(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+        packed = project(x, in_weight, in_bias)
+        joined = multi_head(x, packed, heads, keep, **{name: part})
+        return F.linear(joined, out_weight, out_bias)
+
+    return answer
+
+
+lift(Heads, MultiHead, with_heads, without=("split_not_moved",))

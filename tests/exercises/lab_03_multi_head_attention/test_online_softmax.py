@@ -144,6 +144,11 @@ WRONG = [
 ]
 
 
+# ------------------------------------------------------------------ nearly right
+
+CLOSE = [online_from_zero, blocks_of_eight, as_many_blocks, blocks_of_queries]
+
+
 # ------------------------------------------------------ what is said, and what is right
 
 
