@@ -78,6 +78,8 @@ def plain(value: object) -> object:
 def same(a: object, b: object) -> bool:
     """Equal up to rounding; NaN equals NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b):
+            return True
         rounding = 1e-8 if a.dtype == torch.float64 else 1e-5
         a, b = a.to(torch.complex128), b.to(torch.complex128)
         finite = a[a.isfinite()].abs()
