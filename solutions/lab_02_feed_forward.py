@@ -12,8 +12,9 @@ parallel.
 
 `x` has shape $(B, T, D)$: $B$ samples, $T$ tokens, width $D$. The hidden width of the
 feed-forward network is $H$. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. The check below each cell says what is right
-or which mistake it looks like.
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. The check below each cell says what is
+right or which mistake it looks like.
 """
 
 # %%

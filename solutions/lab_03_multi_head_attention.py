@@ -13,7 +13,8 @@ without ever holding its matrix.
 $B$ samples, $T$ tokens ($T_q$ queries, $T_k$ keys where they differ), width $D$, $h$
 heads of width $d = D / h$. A mask is always called `keep`: boolean, `True` where a
 query **may** attend to a key. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. PyTorch's fused attention
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. PyTorch's fused attention
 (`F.scaled_dot_product_attention`, `nn.MultiheadAttention`) is off limits in this lab,
 except to compare with.
 """

@@ -46,7 +46,7 @@ def runs(case: Case, reply: dict, right: dict) -> str | None:
             f"{_in(case)}, {case.target} should raise {' or '.join(allowed)} "
             f"({expected['message']}); {got}."
         )
-    if error and not expected and not _while_differentiating(error):
+    if error and not expected and not while_differentiating(error):
         return _raised(case, error)
     return None
 
@@ -57,9 +57,9 @@ def _raised(case: Case, error: dict) -> str:
     return f"{_in(case)}, {error['stage']} raised {error['type']}{says}.{line}"
 
 
-def _while_differentiating(error: dict) -> bool:
+def while_differentiating(error: dict | None) -> bool:
     """Such an error belongs to a later rung: the plain call went through."""
-    return error["stage"].endswith(probes.WITH_GRADIENTS)
+    return bool(error) and error["stage"].endswith(probes.WITH_GRADIENTS)
 
 
 def parameters(case: Case, reply: dict, right: dict) -> str | None:
@@ -322,19 +322,6 @@ def off_limits(case: Case, reply: dict, right: dict) -> str | None:
         f"The values are right, but {', '.join(reply['called'])} was called. This "
         "exercise asks you to write the computation out: that call is off limits here."
     )
-
-
-def first_failure(
-    cases: list[Case], replies: list[dict], right: list[dict]
-) -> int | None:
-    """Where the first case stands that an answer gets wrong, in the ladder's order."""
-    together = list(enumerate(zip(cases, replies, right, strict=True)))
-    usual = [t for t in together if not t[1][0].edge]
-    edge = [t for t in together if t[1][0].edge]
-    steps = [(usual, r) for r in (runs, parameters, shape, dtype, values, filled)]
-    steps += [(edge, answer), (together, side_effects), (together, gradients)]
-    found = (i for some, rung in steps for i, three in some if rung(*three))
-    return next(found, None)
 
 
 # --------------------------------------------------------------------------- helpers

@@ -7,8 +7,7 @@
 
 The reference goes through the same probe as the learner's object, so that the replies
 of both can be compared. The judge climbs a ladder and stops at the first rung that
-fails: written, runs, type, shape, dtype, the exercise's own properties, values,
-gradients, side effects, off-limits calls.
+fails (labkit.checks.ladder).
 """
 
 import inspect
@@ -17,17 +16,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import islice
 
 import torch
 from torch import Tensor
 
-from labkit.checks import compare, errors, probes, variations
+from labkit.checks import compare, errors, ladder, probes, recognition, variations
+from labkit.checks.ladder import Asked, Cases, Climb, Replies, Verdict
+from labkit.checks.ladder import looks_at as looks_at  # exercises take it from here
 from labkit.checks.probes import Case
 
 PUBLIC_SEED = 0
 LINE = 80  # characters of feedback in a line
-NOT_AT_ALL, AT_FIRST, EVERYWHERE = range(3)  # how far a mistake fits
 
 
 class Draw:
@@ -63,15 +62,6 @@ def not_three(channels: int, other: int) -> tuple[int, int]:
     Three would hide who takes it for granted.
     """
     return (other, channels) if channels == 3 else (channels, other)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One property: passed is None where a failure before it left it unjudged."""
-
-    property: str
-    passed: bool | None
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,35 +121,6 @@ def _fill(text: str, indent: str = "  ") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One step of the ladder.
-
-    compared  the keys of the replies that it looks at
-    problem   finds what is wrong, None if nothing is
-    edge      whether it looks at edge cases, too
-    """
-
-    name: str
-    compared: tuple[str, ...]
-    problem: Callable[[], str | None]
-    edge: bool = False
-
-
-Cases = dict[str, Case]
-Replies = dict[str, dict]
-
-
-def looks_at(*keys: str) -> Callable:
-    """Say which keys of the replies a property judges, if not the output."""
-
-    def mark(broken):
-        broken.looks_at = keys
-        return broken
-
-    return mark
 
 
 @contextmanager
@@ -247,12 +208,11 @@ class Exercise:
         cases = self.cases(seed)
         with _one_thread():
             replies = probes.run(self.probe, objects, cases, self.off_limits, device)
-            right = self.right(cases)
-            report = self.judge(cases, replies, right)
-        where = compare.first_failure(cases, replies, right)
-        if report.passed or where is None:
+            asked = cases, replies, self.right(cases)
+            report, climb = self._judge(asked)
+        if report.passed or (where := _where(climb, asked)) is None:
             return report, None
-        return report, (cases[where], replies[where], right[where])
+        return report, tuple(part[where] for part in asked)
 
     def right(self, cases: list[Case]) -> list[dict]:
         """The replies that the reference gives."""
@@ -266,152 +226,31 @@ class Exercise:
         right   from self.right(cases), for who judges many answers to them
         """
         right = self.right(cases) if right is None else right
-        verdicts = self._climb(cases, replies, right)
+        return self._judge((cases, replies, right))[0]
+
+    def _judge(self, asked: Asked) -> tuple[Report, Climb]:
+        climb = ladder.climb(self, asked)
+        replies = asked[1]
         printed = next(filter(None, (r.get("printed") for r in replies)), "")
-        report = Report(self.number, self.names, verdicts, printed=printed)
-        failure = report.failure
-        if failure is None:
-            return report
-        wrong = self._recognize(cases, replies, right, failure)
+        report = Report(self.number, self.names, climb.verdicts, printed=printed)
+        if report.passed:
+            return report, climb
+        wrong = recognition.recognize(self, asked, climb)
         if wrong is None:
-            return replace(report, explanation=_meaning(failure, replies))
+            means = _meaning(climb.failure, replies)
+            return replace(report, explanation=means), climb
         explanation = " ".join(inspect.getdoc(wrong).split())
-        return replace(report, mistake=wrong.__name__, explanation=explanation)
+        named = replace(report, mistake=wrong.__name__, explanation=explanation)
+        return named, climb
 
-    def _climb(self, cases, replies, right) -> tuple[Verdict, ...]:
-        """One verdict a rung; those above the first failure stay unjudged."""
-        verdicts, failed = [], False
-        for rung in self._rungs(cases, replies, right):
-            problem = None if failed else rung.problem()
-            passed = None if failed else problem is None
-            verdicts.append(Verdict(rung.name, passed, problem or ""))
-            failed = failed or problem is not None
-        return tuple(verdicts)
 
-    def _rungs(self, cases, replies, right) -> Iterator[Rung]:
-        together = list(zip(cases, replies, right, strict=True))
-
-        def rung(name, compared, problems: Callable, edge: bool | None = False) -> Rung:
-            """Looks for the first case, ordinary or edge, with a problem."""
-            some = [t for t in together if edge is None or t[0].edge == edge]
-            found = filter(None, (problems(*t) for t in some))
-            return Rung(name, compared, lambda: next(found, None), edge is not False)
-
-        output, error = compare.OUTPUT, ("error",)
-        yield rung("runs", error + output, self._runs)
-        if "module" in str(self.probe):
-            registered = ("module", "parameters", "initial", "twins")
-            yield rung("parameters", registered, compare.parameters)
-        yield rung("shape", output, compare.shape)
-        yield rung("dtype", output, compare.dtype)
-        own = [(c, r) for c, r, _ in together if not c.derived]
-        by_name = {c.name: c for c, _ in own}, {c.name: r for c, r in own}
-        for broken in self.properties:
-            name = broken.__name__.replace("_", " ")
-            compared = getattr(broken, "looks_at", output)
-            yield Rung(name, compared, lambda broken=broken: broken(*by_name))
-        yield rung("values", output, compare.values)
-        if any(case.fills for case in cases):
-            yield rung("weights", ("filled", "refilled"), compare.filled)
-        if any(case.edge for case in cases):
-            answered = (*error, *output, "then")
-            yield rung("edge cases", answered, compare.answer, edge=True)
-        changes = ("mutated", "changed", "repeat")
-        yield rung("inputs unchanged", changes, compare.side_effects, edge=None)
-        if any(case.gradients for case in cases):
-            flow = error + ("gradients",)
-            yield rung("gradients", flow, compare.gradients, edge=None)
-        if self.off_limits:
-            yield rung("written out", ("called",), compare.off_limits, edge=None)
-
-    def _runs(self, case, reply, right) -> str | None:
-        """As compare.runs; where a stub was reached, there is no more to say."""
-        stub = compare.stub(reply)
-        if stub is None:
-            return compare.runs(case, reply, right)
-        who = case.target if len(self.names) > 1 else ""
-        if stub and stub != self.number:
-            who = who or "it"
-            return f"{who} calls exercise {stub}, which is {compare.NOT_WRITTEN}"
-        return f"{who} is {compare.NOT_WRITTEN}" if who else compare.NOT_WRITTEN
-
-    def _first_failure(self, cases, replies, right) -> Rung | None:
-        rungs = self._rungs(cases, replies, right)
-        return next((rung for rung in rungs if rung.problem() is not None), None)
-
-    def _recognize(self, cases, replies, right, failure) -> Callable | None:
-        """The mistake that fails as the learner does, with the same outcome.
-
-        If none does in every case, then in the first case that tells: the next may
-        show another mistake.
-        """
-        mine = self._first_failure(cases, replies, right)
-        to_blame = self._to_blame(cases, replies, right, failure)
-        at_first = None
-        for wrong in self.mistakes:
-            target = wrong.stands_in_for
-            if target not in to_blame:
-                continue
-            asked = [
-                i
-                for i, case in enumerate(cases)
-                if case.target == target and (mine.edge or not case.edge)
-            ]
-            fit = self._fails_alike(wrong, target, asked, mine, cases, replies, right)
-            if fit == EVERYWHERE:
-                return wrong
-            if fit == AT_FIRST and "output" in mine.compared:
-                at_first = at_first or wrong
-        return at_first
-
-    def _to_blame(self, cases, replies, right, failure) -> set[str]:
-        """Of several names, those that the failure goes away with, once put right.
-
-        Two may be wrong at a time; the mistake to be explained is the one that is told.
-        """
-
-        def remains_without(name):
-            repaired = [
-                r if case.target == name else mine
-                for case, mine, r in zip(cases, replies, right, strict=True)
-            ]
-            return failure in self._climb(cases, repaired, right)
-
-        if len(self.names) == 1:
-            return set(self.names)
-        return {name for name in self.names if not remains_without(name)}
-
-    def _fails_alike(self, wrong, target, asked, mine, cases, replies, right) -> int:
-        """How far a mistake fails on the same rung, with the same outcome."""
-        objects = {**self.reference, target: wrong}
-
-        def alike(i, other):
-            learners, others = (_essential(r, right[i]) for r in (replies[i], other))
-            tolerance = cases[i].tolerance
-            return compare.alike(learners, others, mine.compared, tolerance)
-
-        first = asked  # outcomes differ in the cases behind the first that stops
-        if mine.name == "runs":
-            first = _first_to_stop(asked, cases, replies, right)
-
-        # Most mistakes are ruled out by the first case that tells.
-        telling = next((i for i in first if not alike(i, right[i])), None)
-        if telling is None:
-            return NOT_AT_ALL
-        case = cases[telling]
-        if not {"error", "gradients"} & set(mine.compared):
-            case = replace(case, gradients=False)  # nobody looks at them
-        one = probes.run(self.probe, objects, [case], self.off_limits)
-        if not alike(telling, one[0]):
-            return NOT_AT_ALL
-
-        theirs = probes.run(self.probe, objects, cases, self.off_limits)
-        failure = self._first_failure(cases, theirs, right)
-        if failure is None or failure.compared != mine.compared:
-            return NOT_AT_ALL
-        if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
-            return NOT_AT_ALL
-        return EVERYWHERE if all(alike(i, theirs[i]) for i in first) else AT_FIRST
+def _where(climb: Climb, asked: Asked) -> int | None:
+    """Which case shows what is wrong; where a property speaks of several, the first
+    that is answered wrong."""
+    if climb.where is not None:
+        return climb.where
+    together = enumerate(zip(*asked, strict=True))
+    return next((i for i, three in together if compare.answer(*three)), None)
 
 
 def _meaning(failure: Verdict, replies: list[dict]) -> str:
@@ -427,28 +266,3 @@ def _axes(kind: type[Exercise]) -> list[variations.Shared]:
     """Which axes of an exercise's cases share a size."""
     draws = [list(kind().draw_cases(Draw(seed))) for seed in range(variations.DRAWS)]
     return variations.shared_axes(draws, kind.batch_axis)
-
-
-def _essential(reply: dict, right: dict) -> dict:
-    """A reply without what is left to the learner.
-
-    That is the words of an error where one is due, and how a parameter starts where
-    any start will do.
-    """
-    reply = dict(reply)
-    error, due = reply["error"], right["error"]
-    if error and due:
-        reply["error"] = {**error, "message": "", "line": ""}
-    if "initial" in reply and "initial" in right:
-        free = {name for name, value in right["initial"].items() if value is None}
-        reply["initial"] = {
-            name: None if name in free else value
-            for name, value in reply["initial"].items()
-        }
-    return reply
-
-
-def _first_to_stop(asked: list[int], cases, replies, right) -> list[int]:
-    """Where the first of the asked cases stands that does not run as it should."""
-    stops = (i for i in asked if compare.runs(cases[i], replies[i], right[i]))
-    return list(islice(stops, 1))

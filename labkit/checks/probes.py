@@ -38,7 +38,8 @@ and for a class also
     drawn       and which numbers the first one's output is made of
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -49,6 +50,10 @@ from labkit.checks.watch import Watch, aside
 
 WITH_GRADIENTS = "with inputs that require gradients"
 AGAIN = "again, with inputs of other sizes"
+WATCHED = frozenset({"called", "calls", "largest", "single"})
+# Keys that take a call of their own, or a watch; the others come with the first call.
+KEYS = WATCHED | {"repeat", "refilled", "output_eval", "varies", "drawn"}
+KEYS |= {"gradients", "then", "shared"}
 
 
 @dataclass(frozen=True)
@@ -157,10 +162,13 @@ def run(
     cases: Iterable[Case],
     off_limits: Iterable[str] = (),
     device: torch.device | str = "cpu",
+    keys: Collection[str] = KEYS,
 ) -> list[dict]:
     """Put every case to the learner's objects; never raises for what they do.
 
     probe   "function" or "module", or which of them by target
+    keys    what will be looked at of the replies: no call is made, or watched, for
+            anything else
 
     The random generators are left as they were found.
     """
@@ -172,71 +180,101 @@ def run(
     replies = []
     with aside() as said:
         for case in cases:
-            reply = {"error": None}
-            watch = Watch(off_limits, said)
             ask = asks[probe if isinstance(probe, str) else probe[case.target]]
+            watch = Watch(off_limits, said) if WATCHED & set(keys) else None
+            question = _Question(case, device, frozenset(keys), watch)
             with torch.random.fork_rng(gpus):
                 seed(0)
                 try:
-                    ask(objects[case.target], case, reply, watch, device)
+                    ask(objects[case.target], question)
                 except (Exception, SystemExit) as error:
-                    stage = reply.get("stage", "calling it")
-                    reply["error"] = observed.describe(error, stage)
-            reply.pop("stage", None)
-            reply["called"], reply["calls"] = sorted(watch.seen), watch.calls
-            reply["largest"] = watch.largest
-            reply["single"] = watch.single
-            reply["printed"] = said.taken()
-            replies.append(reply)
+                    question.reply["error"] = observed.describe(error, question.stage)
+            if watch:
+                question.reply |= watch.seen_so_far()
+            question.reply["printed"] = said.taken()
+            replies.append(question.reply)
     return replies
 
 
-def _ask_function(function, case: Case, reply: dict, watch, device) -> None:
-    reply["stage"] = f"calling {case.target}"
+@dataclass
+class _Question:
+    """A case as it is being put, and the reply as far as it has come."""
+
+    case: Case
+    device: torch.device | str
+    keys: frozenset[str]
+    watch: Watch | None
+    stage: str = "calling it"
+    reply: dict = field(default_factory=lambda: {"error": None})
+
+    def fresh(self, values: dict, requires_grad: bool = False) -> dict:
+        return _fresh(values, self.device, requires_grad)
+
+    def watched(self) -> AbstractContextManager:
+        return self.watch or nullcontext()
+
+    def is_about(self, values: dict) -> None:
+        if self.watch:
+            self.watch.double = _in_double(values)
+
+    def call(self, function: Callable, args: dict, given: dict) -> object:
+        """Call with the names in `args` in order and the rest by name."""
+        rest = {name: value for name, value in given.items() if name not in args}
+        with self.watched():
+            output = function(*(given[name] for name in args), **rest)
+        if self.watch:
+            self.watch.look_into(observed.tensors(output))
+        return output
+
+    def asks_for(self, *keys: str) -> bool:
+        return not self.keys.isdisjoint(keys)
+
+
+def _ask_function(function, question: _Question) -> None:
+    case, reply = question.case, question.reply
+    question.stage = f"calling {case.target}"
     in_order, source, by_name = case.args, {**case.args, **case.kwargs}, case.kwargs
     altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
-        makings = _fresh(source, device)
-        kept = _kept(makings, device)
-        function = _ask(function, in_order, makings, watch)
+        makings = question.fresh(source)
+        kept = _kept(makings, question.device)
+        function = question.call(function, in_order, makings)
         altered = observed.changed(kept, makings)
-        reply["stage"] = f"calling what {case.target} returned"
+        question.stage = f"calling what {case.target} returned"
         in_order, source, by_name = case.inputs, case.inputs, {}
-    stage = reply["stage"]
-    watch.double = _in_double(source)
-    given = _fresh(source, device)
-    filled = given.get(case.fills)
-    _call_and_reply(function, in_order, given, reply, watch, device, filled)
+    stage = question.stage
+    question.is_about(source)
+    given = question.fresh(source)
+    _call_and_reply(function, in_order, given, question, given.get(case.fills))
     reply["mutated"] = altered + reply["mutated"]
     if case.inputs:
         reply["made"] = observed.made(function)
-    if case.gradients:
-        given = _fresh(source, device, requires_grad=True)
-        reply["stage"] += f" {WITH_GRADIENTS}"
-        output = _ask(function, in_order, given, watch)
+    if case.gradients and question.asks_for("gradients", "called"):
+        given = question.fresh(source, requires_grad=True)
+        question.stage += f" {WITH_GRADIENTS}"
+        output = question.call(function, in_order, given)
         _reply_gradients(output, given, reply)
-    reply["stage"] = stage
-    _ask_again(function, case, by_name, reply, watch, device)
-    if case.inputs:
+    question.stage = stage
+    _ask_again(function, by_name, question)
+    if case.inputs and question.asks_for("shared"):
         reply["shared"] = observed.shared(function, makings)
 
 
-def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
+def _ask_module(kind: type, question: _Question) -> None:
+    case, reply, device = question.case, question.reply, question.device
     reply["module"] = isinstance(kind, type) and issubclass(kind, nn.Module)
     if not reply["module"]:
         return
-    reply["stage"] = f"constructing {case.target}"
-    with watch:
+    question.stage = f"constructing {case.target}"
+    with question.watched():
         module = kind(*case.args.values(), **case.kwargs)
     module = module.to(device)
-    reply["parameters"] = {
-        name: tuple(p.shape)
-        for name, p in module.named_parameters(remove_duplicate=False)
-    }
+    learned = dict(module.named_parameters(remove_duplicate=False))
+    reply["parameters"] = {n: tuple(p.shape) for n, p in learned.items()}
     reply["initial"] = {n: observed.constant(v) for n, v in module.state_dict().items()}
-    reply["twins"] = observed.twins(module)
+    reply["twins"] = observed.twins(learned)
     if case.state is not None:
-        reply["stage"] = f"loading a state dict into {case.target}"
+        question.stage = f"loading a state dict into {case.target}"
         state = _under_all_names(case.state, reply["twins"])
         if observed.shapes(state) != observed.shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
@@ -246,37 +284,39 @@ def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
     if not case.inputs:
         return
 
-    reply["stage"] = f"calling {case.target}"
+    question.stage = f"calling {case.target}"
     if case.method != "__call__":
-        reply["stage"] += f".{case.method}"
-    stage = reply["stage"]
-    watch.double = _in_double({**case.inputs, **(case.state or {})})
+        question.stage += f".{case.method}"
+    stage = question.stage
+    question.is_about({**case.inputs, **(case.state or {})})
     call = getattr(module, case.method)
     before = observed.plain(module.state_dict())
     module.train(not case.stochastic)
-    given = _fresh(case.inputs, device)
-    _call_and_reply(call, case.inputs, given, reply, watch, device)
+    _call_and_reply(call, case.inputs, question.fresh(case.inputs), question)
     reply["changed"] = observed.changed(before, observed.plain(module.state_dict()))
 
-    def ask():
-        return _ask(call, case.inputs, _fresh(case.inputs, device), watch)
+    def ask() -> object:
+        return observed.plain(
+            question.call(call, case.inputs, question.fresh(case.inputs))
+        )
 
-    if case.stochastic:
+    if case.stochastic and question.asks_for("varies", "drawn"):
         module.train()
-        calls = [observed.plain(ask()) for _ in "12"]
+        calls = [ask() for _ in "12"]
         reply["varies"] = not observed.same(*calls)
         reply["drawn"] = observed.values(calls[0])
-    module.eval()
-    reply["output_eval"] = observed.plain(ask())
-    module.train(not case.stochastic)
-    if case.gradients:
-        given = _fresh(case.inputs, device, requires_grad=True)
-        reply["stage"] += f" {WITH_GRADIENTS}"
-        output = _ask(call, case.inputs, given, watch)
+    if question.asks_for("output_eval"):
+        module.eval()
+        reply["output_eval"] = ask()
+        module.train(not case.stochastic)
+    if case.gradients and question.asks_for("gradients", "called"):
+        given = question.fresh(case.inputs, requires_grad=True)
+        question.stage += f" {WITH_GRADIENTS}"
+        output = question.call(call, case.inputs, given)
         learned = dict(module.named_parameters(remove_duplicate=False))
         _reply_gradients(output, {**given, **learned}, reply)
-    reply["stage"] = stage
-    _ask_again(call, case, {}, reply, watch, device)
+    question.stage = stage
+    _ask_again(call, {}, question)
 
 
 def _under_all_names(state: dict, twins: list[list[str]]) -> dict:
@@ -288,23 +328,15 @@ def _under_all_names(state: dict, twins: list[list[str]]) -> dict:
     return {**state, **more}
 
 
-def _ask_again(function, case: Case, by_name: dict, reply, watch, device) -> None:
+def _ask_again(function, by_name: dict, question: _Question) -> None:
     """Put the case's further questions to the object that answered the first."""
-    if not case.then:
+    if not question.case.then or not question.asks_for("then", "called"):
         return
-    reply["stage"] += f" {AGAIN}"
-    reply["then"] = []
-    for args in case.then:
-        given = _fresh({**args, **by_name}, device)
-        reply["then"].append(observed.plain(_ask(function, args, given, watch)))
-
-
-def _ask(function: Callable, args: dict, given: dict, watch: Watch) -> object:
-    """What comes of a call that is watched."""
-    with watch:
-        output = _call(function, args, given)
-    watch.look_into(observed.tensors(output))
-    return output
+    question.stage += f" {AGAIN}"
+    replies = question.reply["then"] = []
+    for args in question.case.then:
+        given = question.fresh({**args, **by_name})
+        replies.append(observed.plain(question.call(function, args, given)))
 
 
 def _in_double(values: dict) -> bool:
@@ -313,17 +345,12 @@ def _in_double(values: dict) -> bool:
     return bool(floats) and all(t.dtype == torch.float64 for t in floats)
 
 
-def _call(function: Callable, args: dict, given: dict) -> object:
-    """Call with the names in `args` in order and the rest by name."""
-    rest = {name: value for name, value in given.items() if name not in args}
-    return function(*(given[name] for name in args), **rest)
-
-
 def _call_and_reply(
-    function, args, given, reply: dict, watch, device, filled: nn.Module | None = None
+    function, args, given: dict, question: _Question, filled: nn.Module | None = None
 ) -> None:
+    reply, device = question.reply, question.device
     kept = _kept(given, device)
-    output = _ask(function, args, given, watch)
+    output = question.call(function, args, given)
     reply["output"] = observed.plain(output)
     reply["device"] = all(
         t.device.type == torch.device(device).type for t in observed.tensors(output)
@@ -332,10 +359,11 @@ def _call_and_reply(
     if filled is not None:
         reply["filled"] = observed.plain(filled.state_dict())
         reply["training"] = all(part.training for part in filled.modules())
-    again = observed.plain(_ask(function, args, {**given, **kept}, watch))
-    reply["repeat"] = observed.same(reply["output"], again)
-    if filled is not None:
-        reply["refilled"] = observed.plain(filled.state_dict())
+    if question.asks_for("repeat", "refilled"):
+        again = question.call(function, args, {**given, **kept})
+        reply["repeat"] = observed.same(reply["output"], observed.plain(again))
+        if filled is not None:
+            reply["refilled"] = observed.plain(filled.state_dict())
 
 
 def _kept(given: dict, device) -> dict:

@@ -11,8 +11,9 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -67,21 +68,34 @@ class Watch(TorchFunctionMode):
         return super().__exit__(*raised)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        name = resolve_name(func) or f"{func.__module__}.{func.__name__}"
+        name = _name(func)
         if name.rpartition(".")[2] in self.off_limits:
             self.seen.add(name)
         result = func(*args, **(kwargs or {}))
         self.calls += 1
         if isinstance(result, Tensor):
             self.largest = max(self.largest, _entries(result))
-        if self.double and self.single is None and any(map(_low, (*args, result))):
+        if self.double and self.single is None and _any_low(args, result):
             self.single = {"call": name, "line": _line_of_the_learner()}
         return result
+
+    def seen_so_far(self) -> dict:
+        return {
+            "called": sorted(self.seen),
+            "calls": self.calls,
+            "largest": self.largest,
+            "single": self.single,
+        }
 
     def look_into(self, outputs: Iterable[Tensor]) -> None:
         """Note what the autograd graph of these shows and no call did."""
         if self.off_limits and not self.seen:
             self.seen |= in_graph(outputs, self.off_limits)
+
+
+@cache
+def _name(func: Callable) -> str:
+    return resolve_name(func) or f"{func.__module__}.{func.__name__}"
 
 
 class _Also(TorchFunctionMode):
@@ -130,8 +144,8 @@ def _entries(tensor: Tensor) -> int:
     return tensor.numel()
 
 
-def _low(value: object) -> bool:
-    return isinstance(value, Tensor) and value.dtype in LOW
+def _any_low(args: tuple, result: object) -> bool:
+    return any(isinstance(v, Tensor) and v.dtype in LOW for v in (*args, result))
 
 
 def _line_of_the_learner() -> str:

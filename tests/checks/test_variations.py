@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from labkit import paths
 from labkit.checks.exercise import PUBLIC_SEED
 from labkit.checks.variations import BATCH, LENGTH, ONE, SINGLE
 from labkit.exercises import exercises, find
@@ -42,6 +43,23 @@ def test_the_reference_answers_them(exercise):
         cases = exercise.cases(seed)
         for case, reply in zip(cases, exercise.right(cases), strict=True):
             assert not (case.derived and reply["error"]), (case.name, reply["error"])
+
+
+LABS = sorted((paths.root() / "solutions").glob("lab_0[1-4]*.py"))
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda path: path.stem)
+def test_a_lab_says_in_which_dtype_its_questions_are_asked(lab):
+    opening = " ".join(lab.read_text("utf-8").partition("import torch")[0].split())
+    assert "The checks ask in float64 and in float32" in opening
+    asked = {
+        tensor.dtype
+        for exercise in exercises()
+        if lab.stem in type(exercise).__module__
+        for case in exercise.cases()
+        for tensor in tensors(case)
+    }
+    assert {torch.float64, torch.float32} <= asked
 
 
 class RemembersTheBatch(nn.Module):

@@ -31,9 +31,10 @@ def never_holds_the_whole_matrix(cases: Cases, replies: Replies) -> str | None:
 SMALLER, LARGER = "large scores", "large scores, in larger blocks"
 
 
+@looks_at("calls")
 def block_size_counts(cases: Cases, replies: Replies) -> str | None:
     few, many = (replies[name].get("calls", 0) for name in (LARGER, SMALLER))
-    if few < many or replies[LARGER]["called"]:  # a call off limits is told later
+    if few < many or replies[LARGER].get("called"):  # a call off limits is told later
         return None
     larger, smaller = (cases[name].args["block_size"] for name in (LARGER, SMALLER))
     return (

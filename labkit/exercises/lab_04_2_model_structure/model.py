@@ -49,7 +49,8 @@ class RightModel(nn.Module):
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.head = nn.Linear(dim, num_classes)
-        start_anyhow(self)
+        for part in (self.patch_embed, self.norm, self.head):  # the rest does already
+            start_anyhow(part)
 
     def embed(self, images):
         patches = self.patch_embed(cut(images, self.patch))
