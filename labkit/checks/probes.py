@@ -137,6 +137,8 @@ class Case:
     derived    made of another case (labkit.checks.variations): no author's property
                looks at it
     stochastic for a class: random in training mode, so its output is taken in eval mode
+    tells      names of the mistakes that this case is there for: it must show each of
+               them on every seed, whatever else is asked (tests/exercises/test_seeds.py)
     """
 
     name: str
@@ -154,6 +156,7 @@ class Case:
     stochastic: bool = False
     then: tuple[dict, ...] = ()
     derived: bool = False
+    tells: tuple[str, ...] = ()
 
 
 def run(

@@ -76,7 +76,7 @@ def derived(cases: list[Case], axes: list[Shared], fixed: dict[str, str]) -> lis
 
 
 def _of_one_target(usual: list[tuple[Case, Shared]], fixed: dict) -> list[Case]:
-    options = {"gradients": False, "edge": True, "derived": True}
+    options = {"gradients": False, "edge": True, "derived": True, "tells": ()}
     added = []
     varying = [(c, s) for c, s in usual if s.batch or s.length]
     if varying:
