@@ -112,6 +112,24 @@ def batch_eps_ignored(x, eps=1e-5):
 
 
 @BatchNorm.mistake
+def batch_eps_missing(x, eps=1e-5):
+    """You left eps out: sqrt(variance + eps)."""
+    return standardize(x, (0, 1), 0.0)
+
+
+@BatchNorm.mistake
+def batch_not_centred(x, eps=1e-5):
+    """You did not subtract the mean: (x − mean) / sqrt(variance + eps)."""
+    return x / torch.sqrt(x.var((0, 1), correction=0) + eps)
+
+
+@BatchNorm.mistake
+def batch_only_centred(x, eps=1e-5):
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
+    return x - x.mean((0, 1))
+
+
+@BatchNorm.mistake
 def batch_without_root(x, eps=1e-5):
     """You divided by the variance; divide by its square root."""
     x = x - x.mean((0, 1))

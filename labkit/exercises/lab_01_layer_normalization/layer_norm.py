@@ -201,6 +201,20 @@ def not_centred(x, weight=None, bias=None, eps=1e-5):
 
 
 @LayerNorm.mistake
+def mean_not_subtracted(x, weight=None, bias=None, eps=1e-5):
+    """You divided by the deviation without subtracting the mean:
+    (x − mean) / sqrt(variance + eps)."""
+    variance = x.var(-1, correction=0, keepdim=True)
+    return affine(x / torch.sqrt(variance + eps), weight, bias)
+
+
+@LayerNorm.mistake
+def only_centred(x, weight=None, bias=None, eps=1e-5):
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
+    return affine(x - x.mean(-1, keepdim=True), weight, bias)
+
+
+@LayerNorm.mistake
 def bias_before_weight(x, weight=None, bias=None, eps=1e-5):
     """You added the bias before multiplying by the weight. The order is
     normalized · weight + bias."""
