@@ -207,7 +207,7 @@ Make it an `nn.Module` with two linear layers, `qkv` from $D$ to $3D$ and `proj`
 $D$ to $D$, both with bias. How `qkv` arranges its outputs is your own affair. Then
 write `from_torch`, which makes such a module with the weights of an
 `nn.MultiheadAttention` (`in_proj_weight`, `in_proj_bias`, `out_proj`, `embed_dim`,
-`num_heads`): both must compute the same.
+`num_heads`): both must compute the same, each with weights of its own, so copy them.
 
 Worked number: width 768 makes $4 \cdot 768^2 + 4 \cdot 768 = 2{,}362{,}368$ parameters,
 with 1 head as with 12.

@@ -19,6 +19,7 @@ from labkit.checks.probes import Case
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
 SEVEN_DIGITS = 1e-6  # what float32 leaves of a number, and a little room
 OUTPUT = ("output", "output_eval")
+REGISTERED = ("parameters", "initial")
 NOT_WRITTEN = "not written yet"
 FIXED_TYPE = "Usual causes: a constant or a .float() of fixed type."
 
@@ -66,7 +67,8 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
         return None
     if not reply["module"]:
         return f"{case.target} must be a class derived from torch.nn.Module."
-    mine, wanted = reply["parameters"], right["parameters"]
+    wanted = right["parameters"]
+    mine, initial = (_own_names(reply[key], reply, wanted) for key in REGISTERED)
     missing = [name for name in wanted if name not in mine]
     extra = [name for name in mine if name not in wanted]
     if missing and missing[0] in reply["initial"]:
@@ -83,7 +85,7 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
             return f"{_in(case)}, {name} has shape {mine[name]}; expected {size}."
     if extra:
         return f"{_in(case)}, there are parameters too many: {_some(extra)}."
-    if unasked := [name for name in reply["initial"] if name not in right["initial"]]:
+    if unasked := [name for name in initial if name not in right["initial"]]:
         return (
             f"{_in(case)}, the state dict holds more than is asked for: "
             f"{_some(unasked)}. Usual causes: a layer registered under two names, or a "
@@ -95,6 +97,15 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
         if value is not None and reply["initial"][name] != value:
             return f"{_in(case)}, {name} does not start at {value:g}."
     return None
+
+
+def _own_names(named: dict, reply: dict, wanted: dict) -> dict:
+    """What is registered, without the other names of what has a wanted name."""
+    others = set()
+    for names in reply["twins"]:
+        if asked := [name for name in names if name in wanted]:
+            others |= set(names) - {asked[0]}
+    return {name: value for name, value in named.items() if name not in others}
 
 
 def _some(names: list[str], most: int = 4) -> str:
@@ -143,10 +154,10 @@ def dtype(case: Case, reply: dict, right: dict) -> str | None:
             f"{_in(case)}, the output lies on another device than the input. Usual "
             "causes: .cpu(), or a tensor made without device=x.device."
         )
-    for got, wanted in _pairs(reply["output"], right["output"]):
+    for what, got, wanted in _parts(reply["output"], right["output"]):
         if got.dtype != wanted.dtype and not _both_integers(got, wanted):
             return (
-                f"{_in(case)}, the output has dtype {got.dtype}; expected "
+                f"{_in(case)}, {what} has dtype {got.dtype}; expected "
                 f"{wanted.dtype}. {_single_at(reply) or FIXED_TYPE}"
             )
     return None
@@ -253,6 +264,11 @@ def gradients(case: Case, reply: dict, right: dict) -> str | None:
             )
         return _raised(case, error)
     for name, wanted in right["gradients"].items():
+        if name not in reply["gradients"]:
+            return (
+                f"{_in(case)}, {name} is frozen: its requires_grad is False, so it is "
+                "never trained."
+            )
         got = reply["gradients"].get(name)
         if (got is None) != (wanted is None):
             return (
@@ -325,20 +341,24 @@ def close(got: Tensor, wanted: Tensor, tolerance: float | None = None) -> bool:
     )
 
 
-def alike(mine: dict, theirs: dict, keys: tuple[str, ...]) -> bool:
+def alike(
+    mine: dict, theirs: dict, keys: tuple[str, ...], tolerance: float | None = None
+) -> bool:
     """Whether two replies say the same under these keys."""
-    return all(alike_values(mine.get(key), theirs.get(key)) for key in keys)
+    return all(alike_values(mine.get(k), theirs.get(k), tolerance) for k in keys)
 
 
-def alike_values(a: object, b: object) -> bool:
+def alike_values(a: object, b: object, tolerance: float | None = None) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return (a.dtype == b.dtype or _both_integers(a, b)) and close(a, b)
+        same_dtype = a.dtype == b.dtype or _both_integers(a, b)
+        return same_dtype and close(a, b, tolerance)
     if isinstance(a, dict) and isinstance(b, dict):
         if {"stage", "line"} <= set(a):  # an error: the same one, whatever the line
             return all(a.get(k) == b.get(k) for k in ("stage", "type", "message"))
-        return set(a) == set(b) and all(alike_values(a[k], b[k]) for k in a)
+        return set(a) == set(b) and all(alike_values(a[k], b[k], tolerance) for k in a)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(map(alike_values, a, b))
+        pairs = zip(a, b, strict=False)
+        return len(a) == len(b) and all(alike_values(*p, tolerance) for p in pairs)
     if type(a) in (int, float) and type(b) in (int, float):
         return abs(a - b) <= 1e-9 * max(1.0, abs(b)) or (a != a and b != b)
     return type(a) is type(b) and a == b
@@ -391,6 +411,17 @@ def _pairs(got: object, wanted: object) -> list[tuple[Tensor, Tensor]]:
         both = zip(got, wanted, strict=True)
         return [pair for g, w in both for pair in _pairs(g, w)]
     return []
+
+
+def _parts(got: object, wanted: object) -> list[tuple[str, Tensor, Tensor]]:
+    """The same, each with what to call it."""
+    if isinstance(wanted, tuple | list):
+        return [
+            (f"output[{i}]", *pair)
+            for i, both in enumerate(zip(got, wanted, strict=True))
+            for pair in _pairs(*both)
+        ]
+    return [("the output", *pair) for pair in _pairs(got, wanted)]
 
 
 def _largest_difference(got: Tensor, wanted: Tensor) -> str:

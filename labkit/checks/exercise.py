@@ -46,10 +46,10 @@ class Draw:
         return mean + std * values
 
     def keep(self, *shape: int) -> Tensor:
-        """bool of the given shape; every row keeps at least one entry."""
+        """bool of the given shape; every row keeps an entry and masks one."""
         keep = torch.rand(*shape, generator=self.generator) < 0.5
-        one = torch.randint(shape[-1], (*shape[:-1], 1), generator=self.generator)
-        return keep.scatter(-1, one, True)
+        two = torch.rand(*shape, generator=self.generator).topk(2).indices
+        return keep.scatter(-1, two[..., :1], True).scatter(-1, two[..., 1:], False)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """int64 of the given shape, low ≤ value ≤ high."""

@@ -103,7 +103,7 @@ def rungs(exercise, asked: Asked) -> Iterator[Rung]:
     output, error = compare.OUTPUT, ("error",)
     yield rung("runs", error + output, runs)
     if "module" in str(exercise.probe):
-        registered = ("module", "parameters", "initial")
+        registered = ("module", "parameters", "initial", "twins")
         yield rung("parameters", registered, compare.parameters)
     yield rung("shape", output, compare.shape)
     yield rung("dtype", output, compare.dtype)

@@ -3,6 +3,7 @@
 import linecache
 import numbers
 import traceback
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,38 @@ def made(thing: object) -> dict:
     """What a function returned to be called: PyTorch's class, or the thing's own."""
     kinds = [k for k in type(thing).__mro__ if k.__module__.startswith("torch.nn")]
     registered = thing.named_parameters() if isinstance(thing, nn.Module) else ()
+    own = getattr(thing, "__dict__", {})
     return {
         "type": (kinds or [type(thing)])[0].__name__,
         "parameters": {name: tuple(p.shape) for name, p in registered},
+        "numbers": {name: value for name, value in own.items() if type(value) is int},
     }
+
+
+def shared(thing: object, given: dict) -> list[str]:
+    """Names of what was given that changes with the parameters of what was made."""
+    if not isinstance(thing, nn.Module):
+        return []
+
+    def now():
+        modules = {
+            n: v.state_dict() for n, v in given.items() if isinstance(v, nn.Module)
+        }
+        return plain({**given, **modules})
+
+    before = now()
+    with torch.no_grad(), suppress(RuntimeError):  # entries that share their memory
+        for parameter in thing.parameters():
+            parameter.add_(1)
+    return changed(before, now())
+
+
+def twins(learned: dict[str, Tensor]) -> list[list[str]]:
+    """The names of every parameter that is registered under several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in learned.items():
+        names.setdefault(id(parameter), []).append(name)
+    return [group for group in names.values() if len(group) > 1]
 
 
 def constant(value: object) -> float | None:
@@ -36,12 +65,12 @@ def changed(before: dict, after: dict) -> list[str]:
     return [name for name, v in before.items() if not same(v, after.get(name))]
 
 
-def zeros(output: object) -> str:
-    """Roughly: how many there are is chance, and differs from device to device."""
-    zero = [bool(entry) for t in tensors(output) for entry in (t == 0).flatten()]
-    if not any(zero):
-        return "none"
-    return "some" if sum(zero) < len(zero) / 2 else "most"
+def values(output: object) -> list[Tensor]:
+    """Which numbers came, in order: how often and where is chance."""
+    return [
+        t.round(decimals=9 if t.dtype == torch.float64 else 4).unique()
+        for t in tensors(output)
+    ]
 
 
 def tensors(value: object) -> list[Tensor]:

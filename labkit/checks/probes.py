@@ -13,6 +13,7 @@ what is right. Keys of a reply:
     mutated     names of the inputs that the call changed in place
     then        outputs for the case's further questions, asked of the same object
     called      names of calls that the exercise puts off limits, in any of the calls
+    calls       how many PyTorch calls were made
     largest     entries of the largest tensor that a PyTorch call returned
     single      for a question in float64: {call, line} of the first call that took or
                 made float32 or less; None if there was none
@@ -21,19 +22,20 @@ what is right. Keys of a reply:
     filled      the state dict of the module whose weights the call was to set
     refilled    the same after a second call
     training    whether the first call left that module in training mode
-    made        {type, parameters: {name: shape}} of what a function that makes another
-                function or module returned
+    made        {type, parameters: {name: shape}, numbers: {name: whole number}} of what
+                a function that makes another function or module returned
+    shared      names of what that function was given and what it made still changes
 
 and for a class also
 
     module      whether it is an nn.Module
     parameters  {name: shape} of what is registered
     initial     {name: value} of a fresh state dict; None where the entries differ
+    twins       [[name, …], …] of parameters that have several names
     changed     names in the state dict that a forward pass changed
     output_eval the output in eval mode
     varies      for a stochastic case: whether two calls in training mode differ
-    zeros       and how much of the first one's output is 0: "none", "some" (less than
-                half of it) or "most"
+    drawn       and which numbers the first one's output is made of
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -48,10 +50,10 @@ from labkit.checks.watch import Watch, aside
 
 WITH_GRADIENTS = "with inputs that require gradients"
 AGAIN = "again, with inputs of other sizes"
-WATCHED = frozenset({"called", "largest", "single"})
+WATCHED = frozenset({"called", "calls", "largest", "single"})
 # Keys that take a call of their own, or a watch; the others come with the first call.
-KEYS = WATCHED | {"repeat", "refilled", "output_eval", "varies", "zeros"}
-KEYS |= {"gradients", "then"}
+KEYS = WATCHED | {"repeat", "refilled", "output_eval", "varies", "drawn"}
+KEYS |= {"gradients", "then", "shared"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Layer:
     these names and does nothing. Among the arguments may be other layers.
 
     training  whether it is handed over in training mode
+    gradient  what every entry of its gradients holds from before; None: there are none
     """
 
     kind: str
@@ -70,6 +73,7 @@ class Layer:
     kwargs: dict = field(default_factory=dict)
     state: dict = field(default_factory=dict)
     training: bool = True
+    gradient: float | None = None
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
@@ -79,7 +83,11 @@ class Layer:
             owner, value = _submodule(module, path), value.clone().to(device)
             is_buffer = leaf in dict(owner.named_buffers(recurse=False))
             setattr(owner, leaf, value if is_buffer else nn.Parameter(value))
-        return module.to(device).train(self.training)
+        module = module.to(device).train(self.training)
+        for parameter in module.parameters():
+            if self.gradient is not None:
+                parameter.grad = torch.full_like(parameter, self.gradient)
+        return module
 
 
 def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
@@ -231,10 +239,10 @@ def _ask_function(function, question: _Question) -> None:
     in_order, source, by_name = case.args, {**case.args, **case.kwargs}, case.kwargs
     altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
-        given = question.fresh(source)
-        kept = _kept(given, question.device)
-        function = question.call(function, in_order, given)
-        altered = observed.changed(kept, given)
+        makings = question.fresh(source)
+        kept = _kept(makings, question.device)
+        function = question.call(function, in_order, makings)
+        altered = observed.changed(kept, makings)
         question.stage = f"calling what {case.target} returned"
         in_order, source, by_name = case.inputs, case.inputs, {}
     stage = question.stage
@@ -251,6 +259,8 @@ def _ask_function(function, question: _Question) -> None:
         _reply_gradients(output, given, reply)
     question.stage = stage
     _ask_again(function, by_name, question)
+    if case.inputs and question.asks_for("shared"):
+        reply["shared"] = observed.shared(function, makings)
 
 
 def _ask_module(kind: type, question: _Question) -> None:
@@ -262,15 +272,18 @@ def _ask_module(kind: type, question: _Question) -> None:
     with question.watched():
         module = kind(*case.args.values(), **case.kwargs)
     module = module.to(device)
-    reply["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
+    learned = dict(module.named_parameters(remove_duplicate=False))
+    reply["parameters"] = {n: tuple(p.shape) for n, p in learned.items()}
     reply["initial"] = {n: observed.constant(v) for n, v in module.state_dict().items()}
+    reply["twins"] = observed.twins(learned)
     if case.state is not None:
         question.stage = f"loading a state dict into {case.target}"
-        if observed.shapes(case.state) != observed.shapes(module.state_dict()):
+        state = _under_all_names(case.state, reply["twins"])
+        if observed.shapes(state) != observed.shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
         module.to(dtype)  # first: a float32 parameter would round what it is given
-        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
+        module.load_state_dict({k: v.to(device) for k, v in state.items()})
     if not case.inputs:
         return
 
@@ -290,11 +303,11 @@ def _ask_module(kind: type, question: _Question) -> None:
             question.call(call, case.inputs, question.fresh(case.inputs))
         )
 
-    if case.stochastic and question.asks_for("varies", "zeros"):
+    if case.stochastic and question.asks_for("varies", "drawn"):
         module.train()
         calls = [ask() for _ in "12"]
         reply["varies"] = not observed.same(*calls)
-        reply["zeros"] = observed.zeros(calls[0])
+        reply["drawn"] = observed.values(calls[0])
     if question.asks_for("output_eval"):
         module.eval()
         reply["output_eval"] = ask()
@@ -303,9 +316,19 @@ def _ask_module(kind: type, question: _Question) -> None:
         given = question.fresh(case.inputs, requires_grad=True)
         question.stage += f" {WITH_GRADIENTS}"
         output = question.call(call, case.inputs, given)
-        _reply_gradients(output, {**given, **dict(module.named_parameters())}, reply)
+        learned = dict(module.named_parameters(remove_duplicate=False))
+        _reply_gradients(output, {**given, **learned}, reply)
     question.stage = stage
     _ask_again(call, {}, question)
+
+
+def _under_all_names(state: dict, twins: list[list[str]]) -> dict:
+    """A state dict for a module whose parameters have second names."""
+    more = {}
+    for names in twins:
+        asked = [name for name in names if name in state]
+        more |= {name: state[asked[0]] for name in names if asked and name not in state}
+    return {**state, **more}
 
 
 def _ask_again(function, by_name: dict, question: _Question) -> None:

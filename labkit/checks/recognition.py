@@ -1,5 +1,6 @@
 """Which of an exercise's known mistakes an answer makes: the one that fails on the same
-rung of the ladder, with the same outcome.
+rung of the ladder, with the same outcome; or, if none does in every case, in the first
+that tells: the others may show a second mistake.
 
 Most mistakes are ruled out by one call: the answer's first wrong reply, compared in
 what the rung looks at. Only where that agrees is the mistake asked the rest, and never
@@ -32,11 +33,15 @@ def recognize(exercise, asked: Asked, climb: Climb) -> Callable | None:
     mine = _failure(asked, climb.climbed)
     targets = _to_blame(exercise, asked, climb.failure)
     first = {target: _first(mine, target, asked) for target in targets}
+    at_first = None
     for wrong in exercise.mistakes:
         some = first.get(wrong.stands_in_for)
-        if some and _fails_alike(exercise, wrong, mine, some, asked):
+        alike = some and _alike_in(exercise, wrong, mine, some, asked)
+        if alike and len(alike) == len(some):
             return wrong
-    return None
+        if alike and "output" in mine.rung.compared:
+            at_first = at_first or wrong
+    return at_first
 
 
 def _failure(asked: Asked, climbed: tuple[Rung, ...]) -> Failure:
@@ -76,7 +81,8 @@ def _first(mine: Failure, target: str, asked: Asked) -> list[int]:
     first = [
         i
         for i in mine.rest
-        if cases[i].target == target and (name == "edge cases" or not cases[i].edge)
+        if cases[i].target == target
+        and (mine.rung.edge is not False or not cases[i].edge)
     ]
     if name == "runs":  # outcomes differ in the cases behind the first that stops
         first = _first_to_stop(first, asked)
@@ -86,8 +92,9 @@ def _first(mine: Failure, target: str, asked: Asked) -> list[int]:
     return sorted(first, key=lambda i: alike[first.index(i)])
 
 
-def _fails_alike(exercise, wrong, mine: Failure, first: list[int], asked) -> bool:
-    """Whether a mistake fails on the same rung, with the same outcome."""
+def _alike_in(exercise, wrong, mine: Failure, first: list[int], asked) -> list[int]:
+    """The cases in which a mistake that fails on the same rung has the same outcome;
+    none where that of the first is another."""
     cases, replies, right = asked
     objects = {**exercise.reference, wrong.stands_in_for: wrong}
 
@@ -97,7 +104,7 @@ def _fails_alike(exercise, wrong, mine: Failure, first: list[int], asked) -> boo
 
     (glance,) = put(first[:1], frozenset(mine.rung.compared))
     if not _alike(mine.rung, first[0], replies[first[0]], glance, asked):
-        return False
+        return []
 
     rest = [i for i in mine.rest if cases[i].target == wrong.stands_in_for]
     theirs = list(right)
@@ -105,10 +112,10 @@ def _fails_alike(exercise, wrong, mine: Failure, first: list[int], asked) -> boo
         theirs[i] = reply
     answered = (cases, theirs, right)
     if not _fails_on(exercise, mine.rung.name, answered):
-        return False
+        return []
     if mine.rung.name == "runs" and _first_to_stop(rest, answered) != first:
-        return False
-    return all(_alike(mine.rung, i, replies[i], theirs[i], asked) for i in first)
+        return []
+    return [i for i in first if _alike(mine.rung, i, replies[i], theirs[i], asked)]
 
 
 def _fails_on(exercise, name: str, answered: Asked) -> bool:
@@ -123,7 +130,7 @@ def _fails_on(exercise, name: str, answered: Asked) -> bool:
 def _alike(rung: Rung, i: int, mine: dict, theirs: dict, asked: Asked) -> bool:
     right = asked[2][i]
     mine, theirs = _essential(mine, right), _essential(theirs, right)
-    return compare.alike(mine, theirs, rung.compared)
+    return compare.alike(mine, theirs, rung.compared, asked[0][i].tolerance)
 
 
 def _essential(reply: dict, right: dict) -> dict:

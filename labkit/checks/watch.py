@@ -43,7 +43,7 @@ class Watch(TorchFunctionMode):
         self.off_limits, self.double = frozenset(off_limits), False
         self.said = said
         self.seen: set[str] = set()
-        self.largest = 0
+        self.largest = self.calls = 0
         self.single: dict | None = None
 
     def __enter__(self):
@@ -72,15 +72,20 @@ class Watch(TorchFunctionMode):
         if name.rpartition(".")[2] in self.off_limits:
             self.seen.add(name)
         result = func(*args, **(kwargs or {}))
+        self.calls += 1
         if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.numel())
+            self.largest = max(self.largest, _entries(result))
         if self.double and self.single is None and _any_low(args, result):
             self.single = {"call": name, "line": _line_of_the_learner()}
         return result
 
     def seen_so_far(self) -> dict:
-        called = sorted(self.seen)
-        return {"called": called, "largest": self.largest, "single": self.single}
+        return {
+            "called": sorted(self.seen),
+            "calls": self.calls,
+            "largest": self.largest,
+            "single": self.single,
+        }
 
     def look_into(self, outputs: Iterable[Tensor]) -> None:
         """Note what the autograd graph of these shows and no call did."""
@@ -130,6 +135,13 @@ def _is_one(operation: str, name: str) -> bool:
     it has all its words in the same order."""
     words = iter(operation.split("_"))
     return all(word in words for word in name.strip("_").split("_"))
+
+
+def _entries(tensor: Tensor) -> int:
+    """How many it has, those counted that torch.vmap hides."""
+    while torch._C._functorch.is_batchedtensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.numel()
 
 
 def _any_low(args: tuple, result: object) -> bool:

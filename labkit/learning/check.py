@@ -7,6 +7,8 @@ and, to look at the first case that it found wrong:
 check.case("1.2")
 """
 
+import secrets
+
 from labkit import exercises
 from labkit.learning.failing import Failing, failing
 from labkit.runtime import device
@@ -43,6 +45,10 @@ def check(number: str, *answers: object) -> None:
         )
     objects = dict(zip(exercise.names, answers, strict=True))
     report, wrong = exercise.look(objects, device=device())
+    if report.passed:  # asked once more, so that no table of the known questions passes
+        seed = secrets.randbelow(2**31)
+        again = exercise.look(objects, seed, device())
+        report, wrong = (report, wrong) if again[0].passed else again
     _failed[number] = failing(*wrong) if wrong else None
     if not report.passed:
         look = f'\n  Look at this case: check.case("{number}")' if wrong else ""

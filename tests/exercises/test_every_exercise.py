@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from labkit.checks import plain, probes
+from labkit.checks import plain, probes, recognition
 from labkit.checks.exercise import PUBLIC_SEED
 from labkit.exercises import exercises
 from labkit.learning.check import CheckFailed, check
@@ -27,7 +27,7 @@ def name_of(value):
 
 def own_tests(exercise):
     """The file of an exercise's own tests: what learners may write for it, for better
-    (ALTERNATIVES) or worse (IN_OTHER_WORDS, WRONG)."""
+    (ALTERNATIVES) or worse (IN_OTHER_WORDS, WRONG, and CLOSE to being right)."""
     lab, module = type(exercise).__module__.split(".")[-2:]
     return HERE / lab / f"test_{module}.py"
 
@@ -65,7 +65,8 @@ def test_no_tests_are_of_an_exercise_that_is_gone():
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
 def test_no_mistake_is_written_and_forgotten(exercise):
-    """What speaks to the learner is registered, each under a name of its own."""
+    """What speaks to the learner is registered, each under a name of its own; so is
+    what is lifted from another exercise, by that one's name."""
     module = import_module(type(exercise).__module__)
     speaking = {
         name
@@ -74,7 +75,9 @@ def test_no_mistake_is_written_and_forgotten(exercise):
         and "you" in (thing.__doc__ or "").split(".")[0].lower()
     }
     names = [wrong.__name__ for wrong in exercise.mistakes]
-    assert speaking == set(names) and len(speaking) == len(names)
+    assert speaking <= set(names) and len(set(names)) == len(names)
+    others = {w.__name__ for e in EXERCISES if e is not exercise for w in e.mistakes}
+    assert set(names) <= speaking | others
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
@@ -114,9 +117,25 @@ def test_legitimate_alternatives_pass(exercise, answers, seed):
 @pytest.mark.parametrize(
     "exercise, answer, name", listed("IN_OTHER_WORDS"), ids=name_of
 )
-def test_a_mistake_is_named_however_it_is_written(exercise, answer, name):
-    report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_mistake_is_named_however_it_is_written(exercise, answer, name, seed):
+    report = exercise.examine({**exercise.reference, exercise.names[0]: answer}, seed)
     assert report.mistake == name, report.text()
+
+
+@pytest.mark.parametrize("exercise, answer", listed("CLOSE"), ids=name_of)
+@pytest.mark.parametrize(
+    "seeds",
+    [range(20), pytest.param(range(20, 200), marks=pytest.mark.more_seeds)],
+    ids=["few", "many"],
+)
+def test_no_verdict_depends_on_the_seed(exercise, answer, seeds, monkeypatch):
+    """What only a rare question could show, every seed shows."""
+    monkeypatch.setattr(
+        recognition, "recognize", lambda *_: None
+    )  # verdicts only
+    objects = {**exercise.reference, exercise.names[0]: answer}
+    assert not [seed for seed in seeds if exercise.examine(objects, seed).passed]
 
 
 @pytest.mark.parametrize("exercise, answer, rung", listed("WRONG"), ids=name_of)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from labkit.exercises import find
 from labkit.grading.sandbox import check_stand_in
 from labkit.learning.check import CheckFailed, check
 
@@ -16,6 +17,17 @@ def test_a_result_instead_of_a_function_is_explained():
 def test_an_unknown_number_is_explained():
     with pytest.raises(CheckFailed, match="no exercise 9.9; there are 1.1, 1.2"):
         check("9.9", len)
+
+
+def test_a_table_of_the_known_questions_does_not_pass(capsys):
+    exercise = find("4.2.4")
+    count = exercise.reference["parameter_count"]
+    asked = [tuple(case.args.values()) for case in exercise.cases()]
+    table = {sizes: count(*sizes) for sizes in asked}
+    with pytest.raises(CheckFailed, match="4.2.4"):
+        check("4.2.4", lambda *sizes: table.get(sizes, 0))
+    check("4.2.4", count)
+    assert capsys.readouterr().out.startswith("✓ 4.2.4")
 
 
 def test_a_failing_case_can_be_looked_at(capsys):

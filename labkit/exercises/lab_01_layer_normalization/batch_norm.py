@@ -99,6 +99,13 @@ def batch_std_plus_eps(x, eps=1e-5):
 
 
 @BatchNorm.mistake
+def batch_root_of_deviation(x, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps), with correction=0."""
+    return (x - x.mean((0, 1))) / (x.std((0, 1)) + eps).sqrt()
+
+
+@BatchNorm.mistake
 def batch_eps_ignored(x, eps=1e-5):
     """You wrote a fixed eps into the formula; use the argument."""
     return standardize(x, (0, 1), 1e-5)

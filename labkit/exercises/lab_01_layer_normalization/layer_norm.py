@@ -142,6 +142,30 @@ def std_plus_eps(x, weight=None, bias=None, eps=1e-5):
 
 
 @LayerNorm.mistake
+def root_of_deviation(x, weight=None, bias=None, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps), with correction=0."""
+    x = x - x.mean(-1, keepdim=True)
+    return affine(x / (x.std(-1, keepdim=True) + eps).sqrt(), weight, bias)
+
+
+@LayerNorm.mistake
+def root_of_biased_deviation(x, weight=None, bias=None, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps)."""
+    x = x - x.mean(-1, keepdim=True)
+    deviation = x.std(-1, correction=0, keepdim=True)
+    return affine(x / (deviation + eps).sqrt(), weight, bias)
+
+
+@LayerNorm.mistake
+def keepdim_forgotten(x, weight=None, bias=None, eps=1e-5):
+    """You left keepdim=True out. A mean of shape (B, T) does not stretch over the
+    channels of (B, T, C); one of shape (B, T, 1) does."""
+    return affine((x - x.mean(-1)) / torch.sqrt(x.var(-1) + eps), weight, bias)
+
+
+@LayerNorm.mistake
 def eps_ignored(x, weight=None, bias=None, eps=1e-5):
     """You wrote a fixed eps into the formula; use the argument."""
     return affine(standardize(x, -1, 1e-5), weight, bias)

@@ -3,10 +3,21 @@
 import math
 
 import torch
+from torch.nn import functional as F
 
 from labkit.checks.exercise import Cases, Draw, Exercise, Replies
 from labkit.checks.probes import Case
+from labkit.exercises.properties import the_same_every_time
 
+# Mistakes that only a query without keys or large scores show.
+AT_THE_EDGE = (
+    "nan_where_nothing_may",
+    "nan_hidden_from_the_output",
+    "uniform_where_nothing_may",
+    "finite_fill_zeroed",
+    "large_number_added",
+    "exponential_unshifted",
+)
 # Tolerance for a scale of 1 / torch.sqrt(torch.tensor(d)), which is a float32.
 ROUNDED_SCALE = 1e-5
 FUSED = ("scaled_dot_product_attention", "multi_head_attention_forward")
@@ -39,16 +50,16 @@ def rows_sum_to_one(cases: Cases, replies: Replies) -> str | None:
     return None
 
 
-def nothing_to_attend_gives_zeros(cases: Cases, replies: Replies) -> str | None:
-    both = replies["a query without keys"]["output"]
-    for what, mine in zip(("output", "weights"), both, strict=True):
-        if not bool((mine[0, 1] == 0).all()):
-            first = mine[0, 1][mine[0, 1] != 0][0].item()
-            return (
-                "Query 1 of sample 0 may attend to nothing: its output and its weights "
-                f"should be 0; an entry of its {what} is {first:.4g}."
-            )
-    return None
+def masked_keys_get_nothing(cases: Cases, replies: Replies) -> str | None:
+    keep, (_, weights) = cases["keep"].args["keep"], replies["keep"]["output"]
+    seen = (~keep & (weights != 0)).nonzero()
+    if not len(seen):
+        return None
+    sample, query, key = seen[0].tolist()
+    return (
+        f"In the case “keep”, query {query} of sample {sample} may not attend to key "
+        f"{key}, yet that weight is {weights[sample, query, key].item():.4g}."
+    )
 
 
 class Attention(Exercise):
@@ -56,7 +67,7 @@ class Attention(Exercise):
 
     number = "3.1"
     off_limits = FUSED
-    properties = (rows_sum_to_one, nothing_to_attend_gives_zeros)
+    properties = (the_same_every_time, rows_sum_to_one, masked_keys_get_nothing)
 
     @staticmethod
     def scaled_dot_product_attention(query, key, value, keep=None):
@@ -79,9 +90,19 @@ class Attention(Exercise):
         yield case("keep", {**args, "keep": keep})
         alone = keep.clone()
         alone[0, 1] = False
-        yield case("a query without keys", {**args, "keep": alone})
-        far = {**args, "query": 400 * query, "keep": keep}
-        yield case("large scores", far, 1e-3, gradients=False)
+        yield case("a query without keys", {**args, "keep": alone}, edge=True)
+        # Scores of 10⁴⁰ in even rows, and of −10⁴⁰ in odd ones, where key 0 is masked:
+        # beyond what float32 holds, and whatever anyone takes for −∞.
+        odd = torch.arange(Tq) % 2 == 1
+        far = {
+            "query": 1e20
+            * (1 - 2.0 * odd[:, None])
+            * (1 + draw.normal(B, Tq, d).abs()),
+            "key": 1e20 * (1 + draw.normal(B, Tk, d).abs()),
+            "value": value,
+            "keep": ~(odd[:, None] & (torch.arange(Tk) == 0)).expand(B, Tq, Tk),
+        }
+        yield case("large scores", far, 1e-3, edge=True, gradients=False)
         heads = {
             "query": draw.normal(B, h, Tq, d),
             "key": draw.normal(B, h, Tk, d),
@@ -136,6 +157,19 @@ def softmax_over_queries(query, key, value, keep=None):
 
 
 @Attention.mistake
+def softmax_over_everything(query, key, value, keep=None):
+    """Your softmax runs over queries and keys together. Every query has a softmax of
+    its own, over the keys: dim=-1."""
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    weights = masked_softmax(scores.flatten(-2), _flat(keep)).view_as(scores)
+    return weights @ value, weights
+
+
+def _flat(keep):
+    return None if keep is None else keep.flatten(-2)
+
+
+@Attention.mistake
 def no_softmax(query, key, value, keep=None):
     """You left the softmax out: the weights of a query are positive and sum to 1."""
     scores = query @ key.mT / math.sqrt(query.shape[-1])
@@ -184,6 +218,15 @@ def keep_ignored(query, key, value, keep=None):
 
 
 @Attention.mistake
+def dropout_left_on(query, key, value, keep=None):
+    """You drop weights at random, F.dropout without training=False, perhaps. There is
+    no dropout here."""
+    _, weights = attend(query, key, value, keep)
+    weights = F.dropout(weights, 0.5)
+    return weights @ value, weights
+
+
+@Attention.mistake
 def nan_where_nothing_may(query, key, value, keep=None):
     """For a query that may attend to nothing you return NaN: the softmax of −∞ alone
     is 0/0. Its weights and its output should be zero."""
@@ -215,6 +258,18 @@ def uniform_where_nothing_may(query, key, value, keep=None):
 
 
 @Attention.mistake
+def finite_fill_zeroed(query, key, value, keep=None):
+    """You masked with a finite number and set the weights to zero afterwards. Where the
+    scores that count lie below that number, masked keys take everything and nothing is
+    left: mask with −∞."""
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    scores = scores if keep is None else scores.masked_fill(~keep, -1e9)
+    weights = scores.softmax(-1)
+    weights = weights if keep is None else weights.masked_fill(~keep, 0.0)
+    return weights @ value, weights
+
+
+@Attention.mistake
 def large_number_added(query, key, value, keep=None):
     """You added a large negative number to the masked scores. Where all of a row are
     masked, the softmax does not see it: what all scores share cancels. The weights of a
@@ -239,7 +294,7 @@ def exponential_unshifted(query, key, value, keep=None):
 def query_and_key_exchanged(query, key, value, keep=None):
     """You exchanged queries and keys, or transposed the weights: scores and weights
     have one row for each query and one column for each key."""
-    return attend(key, query, value)
+    return attend(key, query, value, keep)
 
 
 @Attention.mistake

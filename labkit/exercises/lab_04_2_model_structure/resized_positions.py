@@ -72,6 +72,10 @@ class ResizedPositions(Exercise):
         ):
             args = {"position": given, "old_grid": (h, w), "new_grid": new}
             yield Case(name, target, args)
+        # as many rows in another grid: who guesses it from their number is wrong once
+        turned = {"position": draw.normal(1, h * w + 1, D), "old_grid": (w, h)}
+        turned["new_grid"] = (w + more, h + 1)
+        yield Case("from the grid turned", target, turned)
         # 11 · (15 / 11) < 15: who gives a scale_factor may lose a row
         long = draw.normal(1, 11 * 13 + 1, D)
         for name, rows in (
@@ -132,6 +136,15 @@ def channels_not_moved_back(position, old_grid, new_grid):
 def old_grid_turned(position, old_grid, new_grid):
     """You read the old grid as (columns, rows). It is (rows, columns)."""
     return resized(position, old_grid[::-1], new_grid)
+
+
+@ResizedPositions.mistake
+def old_grid_guessed(position, old_grid, new_grid):
+    """You guessed the old grid from the number of rows, by its square root. Images need
+    not be square: use old_grid."""
+    count = position.shape[1] - 1
+    rows = int(count**0.5)
+    return resized(position, (rows, count // rows), new_grid)
 
 
 @ResizedPositions.mistake
