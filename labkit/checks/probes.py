@@ -51,9 +51,9 @@ from labkit.checks.watch import Watch, aside
 WITH_GRADIENTS = "with inputs that require gradients"
 AGAIN = "again, with inputs of other sizes"
 WATCHED = frozenset({"called", "calls", "largest", "single"})
-# Keys that take a call of their own, or a watch; the others come with the first call.
+# Keys that take time of their own; the others come with the first call.
 KEYS = WATCHED | {"repeat", "refilled", "output_eval", "varies", "drawn"}
-KEYS |= {"gradients", "then", "shared"}
+KEYS |= {"gradients", "then", "shared", "parameters", "initial", "changed"}
 
 
 @dataclass(frozen=True)
@@ -273,9 +273,11 @@ def _ask_module(kind: type, question: _Question) -> None:
         module = kind(*case.args.values(), **case.kwargs)
     module = module.to(device)
     learned = dict(module.named_parameters(remove_duplicate=False))
-    reply["parameters"] = {n: tuple(p.shape) for n, p in learned.items()}
-    reply["initial"] = {n: observed.constant(v) for n, v in module.state_dict().items()}
     reply["twins"] = observed.twins(learned)
+    if question.asks_for("parameters", "initial"):
+        reply["parameters"] = {n: tuple(p.shape) for n, p in learned.items()}
+        initial = module.state_dict().items()
+        reply["initial"] = {name: observed.constant(v) for name, v in initial}
     if case.state is not None:
         question.stage = f"loading a state dict into {case.target}"
         state = _under_all_names(case.state, reply["twins"])
@@ -293,10 +295,12 @@ def _ask_module(kind: type, question: _Question) -> None:
     stage = question.stage
     question.is_about({**case.inputs, **(case.state or {})})
     call = getattr(module, case.method)
-    before = observed.plain(module.state_dict())
+    note_changes = question.asks_for("changed")
+    before = observed.plain(module.state_dict()) if note_changes else {}
     module.train(not case.stochastic)
     _call_and_reply(call, case.inputs, question.fresh(case.inputs), question)
-    reply["changed"] = observed.changed(before, observed.plain(module.state_dict()))
+    if note_changes:
+        reply["changed"] = observed.changed(before, observed.plain(module.state_dict()))
 
     def ask() -> object:
         return observed.plain(

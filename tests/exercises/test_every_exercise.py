@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from labkit.checks import plain, probes, recognition
+from labkit.checks import plain, probes
 from labkit.checks.exercise import PUBLIC_SEED
 from labkit.exercises import exercises
 from labkit.learning.check import CheckFailed, check
@@ -117,25 +117,9 @@ def test_legitimate_alternatives_pass(exercise, answers, seed):
 @pytest.mark.parametrize(
     "exercise, answer, name", listed("IN_OTHER_WORDS"), ids=name_of
 )
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_mistake_is_named_however_it_is_written(exercise, answer, name, seed):
-    report = exercise.examine({**exercise.reference, exercise.names[0]: answer}, seed)
+def test_a_mistake_is_named_however_it_is_written(exercise, answer, name):
+    report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
     assert report.mistake == name, report.text()
-
-
-@pytest.mark.parametrize("exercise, answer", listed("CLOSE"), ids=name_of)
-@pytest.mark.parametrize(
-    "seeds",
-    [range(20), pytest.param(range(20, 200), marks=pytest.mark.more_seeds)],
-    ids=["few", "many"],
-)
-def test_no_verdict_depends_on_the_seed(exercise, answer, seeds, monkeypatch):
-    """What only a rare question could show, every seed shows."""
-    monkeypatch.setattr(
-        recognition, "recognize", lambda *_: None
-    )  # verdicts only
-    objects = {**exercise.reference, exercise.names[0]: answer}
-    assert not [seed for seed in seeds if exercise.examine(objects, seed).passed]
 
 
 @pytest.mark.parametrize("exercise, answer, rung", listed("WRONG"), ids=name_of)

@@ -26,11 +26,11 @@ AT_FIRST_SIGHT = (
 )
 
 
-def refused(exercise, wrong, cases, right) -> bool:
-    """Whether a mistake is refused, by its first calls if they tell."""
-    objects = with_mistake(exercise, wrong)
+def refused(exercise, objects, cases, right) -> bool:
+    """Whether an answer is refused, by its first calls if they tell."""
     for case, wanted in zip(cases, right, strict=True):
-        if case.target == wrong.stands_in_for and not case.derived:
+        wrong = objects[case.target] is not exercise.reference[case.target]
+        if wrong and not case.derived:
             (reply,) = probes.run(exercise.probe, objects, [case], keys=())
             reply = {**wanted, **reply}
             if any(rung(case, reply, wanted) for rung in AT_FIRST_SIGHT):
@@ -45,7 +45,16 @@ def test_every_mistake_is_refused_on_every_seed(exercise):
         cases = exercise.cases(seed)
         right = exercise.right(cases)
         for wrong in exercise.mistakes:
-            assert refused(exercise, wrong, cases, right), (wrong.__name__, seed)
+            objects = with_mistake(exercise, wrong)
+            assert refused(exercise, objects, cases, right), (wrong.__name__, seed)
+
+
+@pytest.mark.parametrize("exercise, answer", listed("CLOSE"), ids=name_of)
+def test_what_is_nearly_right_is_refused_on_every_seed(exercise, answer):
+    objects = {**exercise.reference, exercise.names[0]: answer}
+    for seed in SEEDS:
+        cases = exercise.cases(seed)
+        assert refused(exercise, objects, cases, exercise.right(cases)), seed
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)

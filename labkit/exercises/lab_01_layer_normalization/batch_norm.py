@@ -10,6 +10,7 @@ from labkit.exercises.lab_01_layer_normalization.common import (
     changed,
     outside,
     standardize,
+    undivided,
     without,
 )
 
@@ -107,6 +108,21 @@ def batch_root_of_deviation(x, eps=1e-5):
 @BatchNorm.slip(fixed=1e-5)
 def batch_eps_ignored():
     """You wrote a fixed eps into the formula; use the argument."""
+
+
+@BatchNorm.slip(fixed=0.0)
+def batch_eps_missing():
+    """You left eps out: sqrt(variance + eps)."""
+
+
+@BatchNorm.slip(subtracted=False)
+def batch_not_centred():
+    """You did not subtract the mean: (x − mean) / sqrt(variance + eps)."""
+
+
+@BatchNorm.slip(root=undivided)
+def batch_only_centred():
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
 
 
 @BatchNorm.slip(root=without)

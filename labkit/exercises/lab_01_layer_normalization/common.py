@@ -30,12 +30,19 @@ def without(variance, eps):
     return variance + eps
 
 
-def standardize(x, dim, eps, *, correction=0, root=inside, centred=True):
+def undivided(variance, eps):
+    return torch.ones_like(variance)
+
+
+def standardize(
+    x, dim, eps, *, correction=0, root=inside, centred=True, subtracted=True
+):
     """Zero mean and unit variance over `dim`, the wrong or the right one."""
     if not centred:
         return x / root(x.square().mean(dim, keepdim=True), eps)
     variance = x.var(dim, correction=correction, keepdim=True)
-    return (x - x.mean(dim, keepdim=True)) / root(variance, eps)
+    mean = x.mean(dim, keepdim=True) if subtracted else 0
+    return (x - mean) / root(variance, eps)
 
 
 def affine(x, weight, bias):

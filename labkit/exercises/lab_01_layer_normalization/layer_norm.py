@@ -11,6 +11,7 @@ from labkit.exercises.lab_01_layer_normalization.common import (
     changed,
     outside,
     standardize,
+    undivided,
     without,
 )
 
@@ -206,6 +207,17 @@ def unit_length(x, weight=None, bias=None, eps=1e-5):
 def not_centred():
     """You divided by the root mean square without subtracting the mean: that is RMS
     norm (exercise 1.7)."""
+
+
+@LayerNorm.slip(subtracted=False)
+def mean_not_subtracted():
+    """You divided by the deviation without subtracting the mean:
+    (x − mean) / sqrt(variance + eps)."""
+
+
+@LayerNorm.slip(root=undivided)
+def only_centred():
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
 
 
 @LayerNorm.slip(then="bw")

@@ -92,6 +92,12 @@ def rms_one_plus_weight(x, weight=None, eps=1e-6):
 
 
 @RMSNorm.mistake
+def rms_eps_missing(x, weight=None, eps=1e-6):
+    """You left eps out: sqrt(mean square + eps)."""
+    return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True)), weight, None)
+
+
+@RMSNorm.mistake
 def rms_eps_ignored(x, weight=None, eps=1e-6):
     """You wrote a fixed eps into the formula; use the argument."""
     return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6), weight, None)

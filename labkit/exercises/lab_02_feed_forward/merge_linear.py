@@ -43,6 +43,13 @@ def biases_added(weight1, bias1, weight2, bias2):
 
 
 @MergeLinear.mistake
+def biases_summed(weight1, bias1, weight2, bias2):
+    """You added the two biases as they are, and they differ in length. The first one
+    passes through the second map: weight2 @ bias1 + bias2."""
+    return weight2 @ weight1, bias1 + bias2
+
+
+@MergeLinear.mistake
 def second_bias_lost(weight1, bias1, weight2, bias2):
     """You left bias2 out: weight2 @ bias1 + bias2."""
     return weight2 @ weight1, weight2 @ bias1

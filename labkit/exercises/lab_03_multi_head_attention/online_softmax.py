@@ -60,7 +60,8 @@ class OnlineSoftmax(Exercise):
     def draw_cases(self, draw: Draw):
         # Blocks so long that what is kept of each, all blocks together, is far from
         # the whole matrix: they may be merged in the end.
-        v, d, B = sorted(draw.sizes(3, low=2, high=5))
+        v, d = sorted(draw.sizes(2, low=2, high=4))
+        (B,) = draw.sizes(1, low=2, high=6)
         block, more = draw.sizes(2, low=10, high=14)
         Tq, Tk = 30 + more, 6 * block + 3
         args = {

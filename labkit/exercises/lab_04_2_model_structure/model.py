@@ -8,7 +8,6 @@ from labkit.checks.exercise import Cases, Draw, Exercise, Replies, not_three
 from labkit.checks.probes import Case
 from labkit.exercises.lab_04_2_model_structure.block import (
     EPS,
-    Block,
     RightBlock,
     start_anyhow,
     state_of,
@@ -24,8 +23,6 @@ from labkit.exercises.properties import the_same_every_time
 
 class RightModel(nn.Module):
     """The right model, for mistakes to go wrong from in one place each."""
-
-    block = RightBlock
 
     def __init__(
         self,
@@ -45,7 +42,7 @@ class RightModel(nn.Module):
         self.class_token = nn.Parameter(torch.randn(1, 1, dim))
         self.position = nn.Parameter(torch.randn(1, tokens, dim))
         self.blocks = nn.ModuleList(
-            self.block(dim, heads, hidden) for _ in range(depth)
+            RightBlock(dim, heads, hidden) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.head = nn.Linear(dim, num_classes)
@@ -369,15 +366,5 @@ def with_embedding(function):
     return Wrong
 
 
-def with_block(kind):
-    """A model of wrong blocks of exercise 4.2.2."""
-
-    class Wrong(RightModel):
-        block = kind
-
-    return Wrong
-
-
 # Square images do not show who exchanges height and width.
 lift(Embedding, Model, with_embedding, without=("height_and_width_exchanged",))
-lift(Block, Model, with_block)

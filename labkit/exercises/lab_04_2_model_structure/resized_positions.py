@@ -62,7 +62,9 @@ class ResizedPositions(Exercise):
 
     def draw_cases(self, draw: Draw):
         target = "resize_position_embeddings"
-        h, w, more, D = draw.sizes(4, low=3)
+        # sides close together: who guesses them by a root meets no remainder
+        h, more = draw.sizes(2, low=3, high=6)
+        w, D = h + int(draw.integers(1, 2)), int(draw.integers(9, 11))
         given = draw.normal(1, h * w + 1, D)
         for name, new in (
             ("to a finer grid", (h + more, w + 2 * more)),
@@ -145,6 +147,15 @@ def old_grid_guessed(position, old_grid, new_grid):
     count = position.shape[1] - 1
     rows = int(count**0.5)
     return resized(position, (rows, count // rows), new_grid)
+
+
+@ResizedPositions.mistake
+def old_columns_guessed(position, old_grid, new_grid):
+    """You guessed the old grid's columns from the number of rows, by its square root.
+    Images need not be square: use old_grid."""
+    count = position.shape[1] - 1
+    columns = int(count**0.5)
+    return resized(position, (count // columns, columns), new_grid)
 
 
 @ResizedPositions.mistake

@@ -52,6 +52,7 @@ def resize_guessed_columns(position, old_grid, new_grid):
 
 IN_OTHER_WORDS = [
     (resize_guessed, "old_grid_guessed"),
+    (resize_guessed_columns, "old_columns_guessed"),
     (resize_flipped, "both_grids_turned"),
 ]
 
