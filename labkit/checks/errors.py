@@ -20,31 +20,31 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"^RecursionError",
         "",
-        "the answer calls itself without end. Usual cause: a name of yours is also the "
+        "The answer calls itself without end. Usual cause: a name of yours is also the "
         "name of what you meant to call.",
     ),
     (
         r"^NameError: name '(\w+)' is not defined",
         "",
-        "nothing here is called {0}: a slip in the name, or the cell that imports or "
+        "Nothing here is called {0}: a slip in the name, or the cell that imports or "
         "defines it was not run.",
     ),
     (
         r"too many values to unpack|not enough values to unpack",
         "shape|size",
-        "the tensor has another number of axes than the line has names for. Take the "
+        "The tensor has another number of axes than the line has names for. Take the "
         "sizes that you need from the end, x.shape[-1]: that fits any number of axes.",
     ),
     (
         r"^TypeError: '(Tensor|int|float|Parameter)' object is not callable",
         "",
-        "a {0} stands where a function or module should: arguments in another order "
+        "A {0} stands where a function or module should: arguments in another order "
         "than the task has them, or a name that is used twice.",
     ),
     (
         r"^TypeError: .*(?:takes|missing) .*positional argument",
         "",
-        "the number of arguments does not fit. Compare the first line of the "
+        "The number of arguments does not fit. Compare the first line of the "
         "definition, def …, with the task: its arguments, in its order.",
     ),
     (
@@ -57,8 +57,16 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"'NoneType' object|and 'NoneType'|'NoneType' and",
         "",
-        "something is None: an argument that may be left out, used without asking "
+        "Something is None: an argument that may be left out, used without asking "
         "“is None” first, or what comes of a function without return.",
+    ),
+    (
+        r"^AttributeError: '(int|float|bool|str|tuple|list)' object has no attribute "
+        r"'(\w+)'",
+        "",
+        "A {0} has no .{1}; a tensor should stand there. Usual causes: arguments in "
+        "another order than the task has them, or the whole of what a call returned "
+        "where one part of it is meant.",
     ),
     # ------------------------------------------------------------ modules, gradients
     (
@@ -70,19 +78,19 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"leaf Variable that requires grad .*in-place",
         "",
-        "a parameter was changed while autograd records. To set weights, do it inside "
+        "A parameter was changed while autograd records. To set weights, do it inside "
         "“with torch.no_grad():”, or use load_state_dict.",
     ),
     (
         r"modified by an inplace operation",
         "",
-        "a tensor that the gradient needs was changed in place: +=, -=, x[…] = … or a "
+        "A tensor that the gradient needs was changed in place: +=, -=, x[…] = … or a "
         "method ending in an underscore. Make a new tensor instead.",
     ),
     (
         r"does not require grad and does not have a grad_fn",
         "",
-        "there is nothing to differentiate: .detach(), .item(), torch.tensor(…) or "
+        "There is nothing to differentiate: .detach(), .item(), torch.tensor(…) or "
         "torch.no_grad() has cut the gradient off.",
     ),
     (
@@ -94,26 +102,26 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"on the same device",
         "",
-        "a tensor made here lies on the CPU; make it where the input lies, "
+        "A tensor made here lies on the CPU; make it where the input lies, "
         "device=x.device, or move it there, .to(x.device).",
     ),
     (
         r"same dtype|expected scalar type|type \(\w+\) and \w+ type \(\w+\) should",
         "",
-        "two tensors of different dtypes meet. Whatever you make takes its dtype from "
+        "Two tensors of different dtypes meet. Whatever you make takes its dtype from "
         "the input: dtype=x.dtype, x.new_zeros(…), torch.zeros_like(x), .to(x).",
     ),
     (
         r"could not infer output dtype|only supports? floating.point|"
         r"not implemented for '(?:Long|Int|Bool)'",
         "",
-        "this needs numbers with a point, and the tensor holds whole numbers or truth "
+        "This needs numbers with a point, and the tensor holds whole numbers or truth "
         "values. Convert it to the dtype of the input: .to(x.dtype).",
     ),
     (
         r"only supports boolean masks|only implemented on integer and Boolean",
         "",
-        "a mask must be boolean, True and False; yours holds numbers. A comparison "
+        "A mask must be boolean, True and False; yours holds numbers. A comparison "
         "gives one: mask == 0.",
     ),
     # -------------------------------------------------------------- tensors as numbers
@@ -127,7 +135,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"only one element tensors|cannot be converted to (?:Python )?[Ss]calar",
         "",
-        "a tensor of several entries stands where one number should. The functions of "
+        "A tensor of several entries stands where one number should. The functions of "
         "math work on numbers; use those of torch on tensors.",
     ),
     (
@@ -139,7 +147,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"must be Tensor, not (\w+)",
         "",
-        "a {0} stands where a tensor should: arguments in another order, or the "
+        "A {0} stands where a tensor should: arguments in another order, or the "
         "whole of what a call returned where one part of it is meant.",
     ),
     # ---------------------------------------------------------------------- shapes
@@ -148,7 +156,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         r"'float' object cannot be interpreted as an integer|"
         r"(?:reshape|view|unflatten|zeros|ones|arange|split|chunk)\(.*float",
         "",
-        "a size must be a whole number, and / gives a float even where it comes out "
+        "A size must be a whole number, and / gives a float even where it comes out "
         "even. Divide with //.",
     ),
     (
@@ -162,7 +170,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at "
         r"non-singleton dimension (\d+)",
         "",
-        "two tensors do not fit: at axis {2} of the result one has size {0}, the other "
+        "Two tensors do not fit: at axis {2} of the result one has size {0}, the other "
         f"{{1}}. {FITS} Usual cause: a mean, var, sum or amax without keepdim=True, "
         "which drops its axis instead of leaving size 1.",
     ),
@@ -170,7 +178,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         r"[Tt]he expanded size of the tensor \((-?\d+)\) must match the existing size "
         r"\((\d+)\) at non-singleton dimension (\d+)",
         "",
-        "only an axis of size 1 can be expanded, and axis {2} has size {1}, not 1 or "
+        "Only an axis of size 1 can be expanded, and axis {2} has size {1}, not 1 or "
         "{0}. Look at the tensor's shape first.",
     ),
     (
@@ -197,33 +205,39 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         r"(?:mat1 and mat2 shapes cannot be multiplied|size mismatch|"
         r"[Ee]xpected size for first two dimensions of batch2)",
         "",
-        "the last axis of the left factor must be as long as the last but one of the "
+        "The last axis of the left factor must be as long as the last but one of the "
         "right. A weight is stored as (outputs, inputs): x @ weight.T, or F.linear(x, "
         "weight), which transposes by itself. Keys need .mT.",
     ),
     (
         r"shape '(\[[^\]]*\])' is invalid for input of size (\d+)",
         "",
-        "a shape can be changed only to one with equally many entries, {1} here; {0} "
+        "A shape can be changed only to one with equally many entries, {1} here; {0} "
         "has another number.",
+    ),
+    (
+        r"Provided sizes (\[[^\]]*\]) don't multiply up to the size of dim \S+ "
+        r"\((\d+)\)",
+        "",
+        "The sizes {0} must multiply to that of the axis which they divide, {1}.",
     ),
     (
         r"view size is not compatible",
         "",
-        "after transpose or permute the entries no longer lie in this order in memory: "
+        "After transpose or permute the entries no longer lie in this order in memory: "
         "use reshape (or flatten) instead of view.",
     ),
     (
         r"Dimension out of range \(expected to be in range of \[(-?\d+), (-?\d+)\], "
         r"but got (-?\d+)\)",
         "",
-        "there is no axis {2}: the tensor's axes run from {0} to {1}. Count from the "
+        "There is no axis {2}: the tensor's axes run from {0} to {1}. Count from the "
         "end, dim=-1, where the number of axes may differ.",
     ),
     (
         r"index (-?\d+) is out of bounds for dimension (\d+) with size (\d+)",
         "",
-        "axis {1} has {2} entries, counted from 0; entry {0} is not among them.",
+        "Axis {1} has {2} entries, counted from 0; entry {0} is not among them.",
     ),
     (
         r"number of dimensions in the tensor input does not match the length of",
@@ -233,7 +247,7 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"einsum\(\)",
         "",
-        "each letter of the equation stands for one size, and each tensor needs one "
+        "Each letter of the equation stands for one size, and each tensor needs one "
         "letter for every axis. Compare them with the shapes, tensor by tensor.",
     ),
 )
@@ -245,6 +259,5 @@ def sentence(error: dict) -> str:
     for pattern, line, means in TABLE:
         found = re.search(pattern, said)
         if found and re.search(line, error["line"]):
-            text = means.format(*found.groups())
-            return text[0].upper() + text[1:] if text[0] != "." else text
+            return means.format(*found.groups())
     return ""

@@ -149,6 +149,7 @@ class Exercise:
                 or only "single sample". Every exercise is asked about all
                 of these besides the author's cases (labkit.checks.variations)
     mistakes    wrong answers, the first that fits is named: see `mistake`
+    written     a right answer with a switch for every common slip: see `slip`
     """
 
     number: str
@@ -159,6 +160,7 @@ class Exercise:
     batch_axis: int = 0
     fixed: dict[str, str] = {}
     mistakes: tuple[Callable, ...] = ()
+    written: Callable | None = None
 
     @classmethod
     def mistake(cls, wrong: Callable | None = None, *, of: str | None = None):
@@ -180,6 +182,32 @@ class Exercise:
         wrong.stands_in_for = of or next(iter(cls.reference))
         cls.mistakes = (*cls.mistakes, wrong)
         return wrong
+
+    @classmethod
+    def slip(cls, **switches):
+        """Decorate the name and sentence of a mistake that is a switch of `written`: a
+        keyword where that is a function, an attribute where it is a class.
+
+            @LayerNorm.slip(correction=1)
+
+        Two of them at once, which do not set the same switch, are named as two.
+        """
+
+        def register(named: Callable) -> Callable:
+            wrong = cls.written_with(**switches)
+            for what in ("__name__", "__qualname__", "__doc__", "__module__"):
+                setattr(wrong, what, getattr(named, what))
+            wrong.make, wrong.switches = cls.written_with, switches
+            return cls.mistake(wrong)
+
+        return register
+
+    @classmethod
+    def written_with(cls, **switches) -> Callable:
+        """`written`, with these switches set."""
+        if isinstance(cls.written, type):
+            return type(cls.written.__name__, (cls.written,), switches)
+        return lambda *args, **kwargs: cls.written(*args, **kwargs, **switches)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -235,13 +263,20 @@ class Exercise:
         report = Report(self.number, self.names, climb.verdicts, printed=printed)
         if report.passed:
             return report, climb
-        wrong = recognition.recognize(self, asked, climb)
-        if wrong is None:
+        found = recognition.recognize(self, asked, climb)
+        if not found:
             means = _meaning(climb.failure, replies)
             return replace(report, explanation=means), climb
-        explanation = " ".join(inspect.getdoc(wrong).split())
-        named = replace(report, mistake=wrong.__name__, explanation=explanation)
-        return named, climb
+        name = " + ".join(wrong.__name__ for wrong in found)
+        return replace(report, mistake=name, explanation=_explanation(found)), climb
+
+
+def _explanation(found: tuple[Callable, ...]) -> str:
+    """What the learner reads of one mistake, or of two at once."""
+    said = [" ".join(inspect.getdoc(wrong).split()) for wrong in found]
+    if len(said) == 1:
+        return said[0]
+    return "two things at once. " + " ".join(f"{n}. {s}" for n, s in enumerate(said, 1))
 
 
 def _where(climb: Climb, asked: Asked) -> int | None:

@@ -137,8 +137,8 @@ class Case:
     derived    made of another case (labkit.checks.variations): no author's property
                looks at it
     stochastic for a class: random in training mode, so its output is taken in eval mode
-    tells      names of the mistakes that this case is there for: it must show each of
-               them on every seed (tests/exercises/test_seeds.py)
+    tells      names of the mistakes that this case is there for: by itself it must show
+               each of them on every seed (tests/exercises/test_seeds.py)
     """
 
     name: str

@@ -1,15 +1,15 @@
 """Which of an exercise's known mistakes an answer makes: the one that fails on the same
-rung of the ladder, with the same outcome; or, if none does in every case, in the first
-that tells: the others may show a second mistake.
+rung of the ladder, with the same outcome, or two of them at once that do; or, if none
+does in every case, the one that does in the first that tells.
 
 Most mistakes are ruled out by one call: the answer's first wrong reply, compared in
 what the rung looks at. Only where that agrees is the mistake asked the rest, and never
 more than the ladder looks at up to that rung: so feedback comes within a second.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, combinations, islice
 
 from labkit.checks import compare, ladder, probes
 from labkit.checks.ladder import Asked, Climb, Rung, Verdict
@@ -28,20 +28,36 @@ class Failure:
     rest: tuple[int, ...]
 
 
-def recognize(exercise, asked: Asked, climb: Climb) -> Callable | None:
-    """The first mistake that fails as the answer does, None if there is none."""
+def recognize(exercise, asked: Asked, climb: Climb) -> tuple[Callable, ...]:
+    """The first mistake that fails as the answer does, or the first two that do
+    together; () if there are none."""
     mine = _failure(asked, climb.climbed)
     targets = _to_blame(exercise, asked, climb.failure)
     first = {target: _first(mine, target, asked) for target in targets}
-    at_first = None
-    for wrong in exercise.mistakes:
-        some = first.get(wrong.stands_in_for)
-        alike = some and _alike_in(exercise, wrong, mine, some, asked)
+    at_first = ()
+    for found, wrong in chain(_single(exercise), _pairs(exercise)):
+        target = found[0].stands_in_for
+        some = first.get(target)
+        alike = some and _alike_in(exercise, target, wrong, mine, some, asked)
         if alike and len(alike) == len(some):
-            return wrong
-        if alike and "output" in mine.rung.compared:
-            at_first = at_first or wrong
+            return found
+        if alike and len(found) == 1 and "output" in mine.rung.compared:
+            at_first = at_first or found
     return at_first
+
+
+def _single(exercise) -> Iterator[tuple[tuple[Callable], Callable]]:
+    for wrong in exercise.mistakes:
+        yield (wrong,), wrong
+
+
+def _pairs(exercise) -> Iterator[tuple[tuple[Callable, Callable], Callable]]:
+    """Two mistakes, and what makes both: those that are switches of one answer."""
+    slips = [wrong for wrong in exercise.mistakes if hasattr(wrong, "switches")]
+    for one, other in combinations(slips, 2):
+        apart = one.switches.keys().isdisjoint(other.switches)
+        if apart and one.make == other.make:
+            yield (one, other), one.make(**one.switches, **other.switches)
 
 
 def _failure(asked: Asked, climbed: tuple[Rung, ...]) -> Failure:
@@ -92,11 +108,13 @@ def _first(mine: Failure, target: str, asked: Asked) -> list[int]:
     return sorted(first, key=lambda i: alike[first.index(i)])
 
 
-def _alike_in(exercise, wrong, mine: Failure, first: list[int], asked) -> list[int]:
+def _alike_in(
+    exercise, target: str, wrong, mine: Failure, first: list[int], asked: Asked
+) -> list[int]:
     """The cases in which a mistake that fails on the same rung has the same outcome;
     none where that of the first is another."""
     cases, replies, right = asked
-    objects = {**exercise.reference, wrong.stands_in_for: wrong}
+    objects = {**exercise.reference, target: wrong}
 
     def put(numbers: list[int], keys: frozenset[str]) -> list[dict]:
         some = [cases[i] for i in numbers]
@@ -106,7 +124,7 @@ def _alike_in(exercise, wrong, mine: Failure, first: list[int], asked) -> list[i
     if not _alike(mine.rung, first[0], replies[first[0]], glance, asked):
         return []
 
-    rest = [i for i in mine.rest if cases[i].target == wrong.stands_in_for]
+    rest = [i for i in mine.rest if cases[i].target == target]
     theirs = list(right)
     for i, reply in zip(rest, put(rest, mine.keys), strict=True):
         theirs[i] = reply

@@ -181,8 +181,7 @@ class Aside(io.TextIOBase):
     def call_ended(self) -> None:
         """Put what was warned of behind what was printed, each once."""
         for said in dict.fromkeys(
-            f"{w.category.__name__}: {' '.join(str(w.message).split())}"
-            for w in self.warned
+            f"{w.category.__name__}: {_without_place(w.message)}" for w in self.warned
         ):
             start = "\n" if self.text and not self.text.endswith("\n") else ""
             self.write(f"{start}{said}\n")
@@ -194,6 +193,12 @@ class Aside(io.TextIOBase):
         text = self.text.rstrip() + (" …" if self.text and self.lost else "")
         self.text = ""
         return text
+
+
+def _without_place(message: object) -> str:
+    """On one line, without where in PyTorch's sources a warning comes from."""
+    text = " ".join(str(message).split())
+    return re.sub(r" \(Triggered internally at [^)]*\)", "", text)
 
 
 @contextmanager

@@ -18,8 +18,14 @@ def lift(
     without  names of those that show nothing there, or have a sentence of their own
     of       which of the names of `into` they stand in for; None: the first
     """
+
+    def make_both(**switches) -> Callable:
+        return make(source.written_with(**switches))
+
     for wrong in source.mistakes:
         if wrong.__name__ not in without:
             made = make(wrong)
             made.__name__, made.__doc__ = wrong.__name__, wrong.__doc__
+            if switches := getattr(wrong, "switches", None):
+                made.make, made.switches = make_both, switches
             into.mistake(made, of=of)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from labkit.checks import errors, probes
 from labkit.checks.probes import Case
+from labkit.exercises import find
 
 x = torch.randn(2, 3, 4, dtype=torch.float64)
 keep = torch.ones(2, 3, 3, dtype=torch.bool)
@@ -61,6 +62,8 @@ ROWS = [
     (lambda x: (lambda a, b=0: a)(x, a=1), "a does not stand where"),
     (lambda x: x * None, "is None"),
     (lambda x: None.shape, "is None"),
+    (lambda x: (2).shape, "A int has no .shape"),
+    (lambda x: (x, x).mean(), "A tuple has no .mean"),
     (lambda x: NoSuper(), "super().__init__() is missing"),
     (lambda x: NoSuperParameter(), "super().__init__() is missing"),
     (copied, "with torch.no_grad()"),
@@ -97,6 +100,7 @@ ROWS = [
     (lambda x: x[0] @ x[0], "Keys need .mT"),
     (lambda x: x[0] @ x[0, 0, :3], "Keys need .mT"),
     (lambda x: x.reshape(5, 5), "equally many entries, 24 here; [5, 5] has another"),
+    (lambda x: x.unflatten(-1, (3, 2)), "[3, 2] must multiply to that of the axis"),
     (lambda x: x.mT.view(2, 12), "use reshape"),
     (lambda x: x.mean(3), "There is no axis 3: the tensor's axes run from -3 to 2"),
     (lambda x: x[:, 3], "Axis 1 has 3 entries"),
@@ -131,3 +135,75 @@ def _error(answer):
 
 def test_other_errors_get_no_sentence():
     assert errors.sentence({"type": "KeyError", "message": "'a'", "line": ""}) == ""
+
+
+# ------------------------------------------------ as a learner meets them, in exercises
+
+
+def keepdim_forgotten(x, weight=None, bias=None, eps=1e-5):
+    variance = x.var(-1, correction=0)
+    return (x - x.mean(-1)) / (variance + eps).sqrt() * weight + bias
+
+
+def ones_of_fixed_dtype(x, weight=None, bias=None, eps=1e-5):
+    C = x.shape[-1]
+    return x - x @ torch.ones(C, C) / C
+
+
+def one_truth_value(x):
+    return x if x > 0 else 0 * x
+
+
+class NoSuperInAnExercise(nn.Module):
+    def __init__(self, dim, hidden, dropout=0.0):
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+
+
+def all_axes_reversed(query, key, value, keep=None):
+    weights = (query @ key.T / math.sqrt(query.shape[-1])).softmax(-1)
+    return weights @ value, weights
+
+
+def float_in_a_shape(x, heads):
+    B, T, D = x.shape
+    return x.reshape(B, T, heads, D / heads).transpose(1, 2)
+
+
+def heads_first(heads, x):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+class NotExpanded(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
+
+    def forward(self, x):
+        return torch.cat([self.class_token, x], dim=1)
+
+
+def copied_while_recording(weight, bias, patch, channels):
+    conv = nn.Conv2d(channels, len(weight), patch, patch).to(weight)
+    conv.weight.copy_(weight.unflatten(1, (channels, patch, patch)))
+    return conv
+
+
+@pytest.mark.parametrize(
+    "number, answer, means",
+    [
+        ("1.2", keepdim_forgotten, "without keepdim=True, which drops its axis"),
+        ("1.2", ones_of_fixed_dtype, "dtype=x.dtype"),
+        ("2.1", one_truth_value, "Decide entry by entry"),
+        ("2.3", NoSuperInAnExercise, "super().__init__()"),
+        ("3.1", all_axes_reversed, ".T reverses all axes"),
+        ("3.2", float_in_a_shape, "Divide with //"),
+        ("3.2", heads_first, "arguments in another order"),
+        ("4.3.1", NotExpanded, "Expand it to (B, 1, D) first"),
+        ("4.1.4", copied_while_recording, "no_grad"),
+    ],
+)
+def test_a_learner_reads_what_the_error_means(number, answer, means):
+    exercise = find(number)
+    report = exercise.examine({**exercise.reference, exercise.names[0]: answer})
+    assert report.failure.property == "runs", report.text()
+    assert means in report.explanation, report.text()

@@ -111,6 +111,23 @@ def test_a_mask_that_is_kept_is_refused():
     )
 
 
+def test_a_module_that_keeps_the_last_mask_is_refused():
+    class KeepsTheMask(find("3.4").reference["MultiHeadAttention"]):
+        kept = None
+
+        def forward(self, x, keep=None):
+            usable = self.kept is not None and self.kept.shape[-1] == x.shape[1]
+            keep = self.kept if keep is None and usable else keep
+            self.kept = keep
+            return super().forward(x, keep)
+
+    exercise = find("3.4")
+    report = exercise.examine(
+        {**exercise.reference, "MultiHeadAttention": KeepsTheMask}
+    )
+    assert not report.passed
+
+
 def rounded(x, weight=None, bias=None, eps=1e-5):
     third = torch.tensor(1 / 3)  # a float32 without axes, which leaves x in float64
     right = find("1.2").reference["layer_norm"]

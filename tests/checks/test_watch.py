@@ -130,6 +130,14 @@ def test_what_is_printed_is_shown_once_under_the_verdict(told, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_where_in_pytorch_a_warning_comes_from_is_left_out(told):
+    def attention(query, key, value, keep=None):
+        return query @ key.T, query
+
+    said = told("3.1", attention)
+    assert "Consider `x.mT`" in said and "Triggered internally" not in said
+
+
 @pytest.mark.parametrize("leave", [sys.exit, exit])
 def test_leaving_python_is_explained(told, leave):
     said = told("2.1", lambda x: leave())
