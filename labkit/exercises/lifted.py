@@ -19,13 +19,15 @@ def lift(
     of       which of the names of `into` they stand in for; None: the first
     """
 
-    def make_both(**switches) -> Callable:
-        return make(source.written_with(**switches))
+    def of_both(make_there: Callable) -> Callable:
+        return lambda **switches: make(make_there(**switches))
 
+    makes: dict[Callable, Callable] = {}
     for wrong in source.mistakes:
         if wrong.__name__ not in without:
             made = make(wrong)
             made.__name__, made.__doc__ = wrong.__name__, wrong.__doc__
-            if switches := getattr(wrong, "switches", None):
-                made.make, made.switches = make_both, switches
+            if hasattr(wrong, "switches"):
+                made.make = makes.setdefault(wrong.make, of_both(wrong.make))
+                made.switches = wrong.switches
             into.mistake(made, of=of)

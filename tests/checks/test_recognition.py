@@ -42,6 +42,15 @@ def no_root_and_no_bias(x, weight=None, bias=None, eps=1e-5):
     return y if weight is None else y * weight
 
 
+def inverted_and_no_scale(query, key, value, keep=None):
+    scores = query @ key.mT
+    if keep is not None:
+        scores = scores.masked_fill(keep, -torch.inf)
+    weights = scores.softmax(-1)
+    weights = weights if keep is None else weights.masked_fill(keep, 0.0)
+    return weights @ value, weights
+
+
 class NoRootAndNoBias(nn.Module):
     def __init__(self, normalized_shape, eps=1e-5):
         super().__init__()
@@ -60,6 +69,7 @@ class NoRootAndNoBias(nn.Module):
         ("1.1", layer_norm_and_eps_outside, "layer_norm_instead + batch_eps_outside"),
         ("1.2", over_two_axes_and_unbiased, "over_positions_too + unbiased"),
         ("1.2", no_root_and_no_bias, "without_root + bias_forgotten"),
+        ("3.1", inverted_and_no_scale, "scale_forgotten + polarity_inverted"),
         ("1.3", NoRootAndNoBias, "without_root + bias_forgotten"),
     ],
 )

@@ -31,11 +31,39 @@ def masked_softmax(scores, keep, dim=-1):
     return weights.masked_fill(~keep, 0.0)
 
 
-def attend(query, key, value, keep=None, scale=None):
-    """The right answer, with another scale for the wrong ones."""
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    weights = masked_softmax(query @ key.mT * scale, keep)
+def right_scale(query, key, value):
+    return 1 / math.sqrt(query.shape[-1])
+
+
+def attend(
+    query,
+    key,
+    value,
+    keep=None,
+    *,
+    scale=right_scale,
+    masked=masked_softmax,
+    dim=-1,
+    inverted=False,
+):
+    """The right answer, with switches for the wrong ones.
+
+    scale   of the scores, from the three
+    masked  weights from scores, keep and the axis
+    """
+    scores = query @ key.mT * scale(query, key, value)
+    if keep is None:
+        weights = scores.softmax(dim)
+    else:
+        weights = masked(scores, ~keep if inverted else keep, dim)
+    if dim != -1:  # nobody may attend to some key
+        weights = weights.nan_to_num()
     return weights @ value, weights
+
+
+def after(scores, keep, dim):
+    """Masked after the softmax."""
+    return scores.softmax(dim).masked_fill(~keep, 0.0)
 
 
 def rows_sum_to_one(cases: Cases, replies: Replies) -> str | None:
@@ -74,6 +102,8 @@ class Attention(Exercise):
         return attend(query, key, value, keep)
 
     reference = {"scaled_dot_product_attention": scaled_dot_product_attention}
+
+    written = staticmethod(attend)
 
     def draw_cases(self, draw: Draw):
         name = "scaled_dot_product_attention"
@@ -114,46 +144,38 @@ class Attention(Exercise):
         yield case("bfloat16", half, 5e-2, edge=True, gradients=False)
 
 
-@Attention.mistake
-def scale_forgotten(query, key, value, keep=None):
+@Attention.slip(scale=lambda q, k, v: 1.0)
+def scale_forgotten():
     """You forgot the scale: divide the scores by √d, or the softmax saturates as d
     grows."""
-    return attend(query, key, value, keep, scale=1.0)
 
 
-@Attention.mistake
-def scale_without_root(query, key, value, keep=None):
+@Attention.slip(scale=lambda q, k, v: 1 / q.shape[-1])
+def scale_without_root():
     """You divided by d; divide by its root √d."""
-    return attend(query, key, value, keep, scale=1 / query.shape[-1])
 
 
-@Attention.mistake
-def scale_by_tokens(query, key, value, keep=None):
+@Attention.slip(scale=lambda q, k, v: 1 / math.sqrt(k.shape[-2]))
+def scale_by_tokens():
     """You divided by the root of the number of keys. The scale is √d, the root of the
     width of a query."""
-    return attend(query, key, value, keep, scale=1 / math.sqrt(key.shape[-2]))
 
 
-@Attention.mistake
-def scale_by_value_width(query, key, value, keep=None):
+@Attention.slip(scale=lambda q, k, v: 1 / math.sqrt(v.shape[-1]))
+def scale_by_value_width():
     """You took the width of the values for the scale. It is the width of queries and
     keys: their product is what grows with it."""
-    return attend(query, key, value, keep, scale=1 / math.sqrt(value.shape[-1]))
 
 
-@Attention.mistake
-def scale_multiplied(query, key, value, keep=None):
+@Attention.slip(scale=lambda q, k, v: math.sqrt(q.shape[-1]))
+def scale_multiplied():
     """You multiplied by √d; divide by it."""
-    return attend(query, key, value, keep, scale=math.sqrt(query.shape[-1]))
 
 
-@Attention.mistake
-def softmax_over_queries(query, key, value, keep=None):
+@Attention.slip(dim=-2)
+def softmax_over_queries():
     """Your softmax runs over the queries. Every query distributes its attention over
     the keys: softmax over the last axis."""
-    scores = query @ key.mT / math.sqrt(query.shape[-1])
-    weights = masked_softmax(scores, keep, dim=-2).nan_to_num()
-    return weights @ value, weights
 
 
 @Attention.mistake
@@ -177,44 +199,33 @@ def no_softmax(query, key, value, keep=None):
     return weights @ value, weights
 
 
-@Attention.mistake
-def polarity_inverted(query, key, value, keep=None):
+@Attention.slip(inverted=True)
+def polarity_inverted():
     """You took keep the wrong way round. True means that the query may attend to the
     key, as in F.scaled_dot_product_attention (nn.MultiheadAttention reverses it)."""
-    return attend(query, key, value, None if keep is None else ~keep)
 
 
-@Attention.mistake
-def mask_after_softmax(query, key, value, keep=None):
+@Attention.slip(masked=after)
+def mask_after_softmax():
     """You set weights to zero after the softmax, so the rest no longer sums to 1. Mask
     the scores before it, with −∞."""
-    weights = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1)
-    weights = weights if keep is None else weights.masked_fill(~keep, 0.0)
-    return weights @ value, weights
 
 
-@Attention.mistake
-def mask_multiplied(query, key, value, keep=None):
+@Attention.slip(masked=lambda s, keep, dim: (s * keep).softmax(dim))
+def mask_multiplied():
     """Your masked scores are 0, or next to it. A score of 0 is not a weight of 0: set
     the masked scores to −∞."""
-    scores = query @ key.mT / math.sqrt(query.shape[-1])
-    weights = (scores if keep is None else scores * keep).softmax(-1)
-    return weights @ value, weights
 
 
-@Attention.mistake
-def mask_added(query, key, value, keep=None):
+@Attention.slip(masked=lambda s, keep, dim: (s + keep).softmax(dim))
+def mask_added():
     """You added the boolean mask to the scores as 0 and 1. Set the masked scores to
     −∞."""
-    scores = query @ key.mT / math.sqrt(query.shape[-1])
-    weights = (scores if keep is None else scores + keep).softmax(-1)
-    return weights @ value, weights
 
 
-@Attention.mistake
-def keep_ignored(query, key, value, keep=None):
+@Attention.slip(masked=lambda s, keep, dim: s.softmax(dim))
+def keep_ignored():
     """You ignored keep."""
-    return attend(query, key, value)
 
 
 @Attention.mistake

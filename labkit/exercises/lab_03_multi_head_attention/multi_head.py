@@ -155,7 +155,8 @@ def scaled_by_model_width(
     scores are divided by √(D/h)."""
 
     def attention(query, key, value, keep):
-        return attend(query, key, value, keep, 1 / math.sqrt(x.shape[-1]))
+        width = 1 / math.sqrt(x.shape[-1])
+        return attend(query, key, value, keep, scale=lambda q, k, v: width)
 
     packed = project(x, in_weight, in_bias)
     joined = multi_head(x, packed, heads, keep, attention=attention)
@@ -168,7 +169,7 @@ def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
     you may be calling, does not."""
 
     def attention(query, key, value, keep):
-        return attend(query, key, value, keep, 1.0)
+        return attend(query, key, value, keep, scale=lambda q, k, v: 1.0)
 
     packed = project(x, in_weight, in_bias)
     joined = multi_head(x, packed, heads, keep, attention=attention)
