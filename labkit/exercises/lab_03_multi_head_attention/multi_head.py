@@ -155,8 +155,8 @@ def scaled_by_model_width(
     scores are divided by √(D/h)."""
 
     def attention(query, key, value, keep):
-        width = 1 / math.sqrt(x.shape[-1])
-        return attend(query, key, value, keep, scale=lambda q, k, v: width)
+        scale = 1 / math.sqrt(x.shape[-1])
+        return attend(query, key, value, keep, scale=lambda q, k, v: scale)
 
     packed = project(x, in_weight, in_bias)
     joined = multi_head(x, packed, heads, keep, attention=attention)
