@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: install book test notebooks experiments lab validate robust grade bench
+.PHONY: install book test notebooks experiments lab validate robust grade seeds bench
 
 install: .venv/installed
 
@@ -33,6 +33,9 @@ robust: install  ## the outputs and the checks on stand-ins for other machines
 
 grade: install  ## make grade DIR=my-course
 	$(BIN)/labkit grade "$(or $(DIR),$(error say which course: make grade DIR=my-course))"
+
+seeds: install  ## no verdict depends on the seed: 200 seeds of every exercise
+	LABKIT_SEEDS=200 $(BIN)/pytest -n auto tests/exercises/test_seeds.py
 
 bench: install  ## grading against stock nbgrader, the model against PyTorch's own
 	$(BIN)/python benchmarks/grading.py && $(BIN)/python benchmarks/vit.py

@@ -14,7 +14,8 @@ from labkit.grading.sandbox.confine import SCRATCH
 PACKAGE = Path(__file__).parents[2]
 ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
-PROBES = ("checks/__init__.py", "checks/probes.py", "checks/plain.py")
+PROBE = ("__init__", "observed", "plain", "probes", "watch")
+PROBES = tuple(f"checks/{name}.py" for name in PROBE)
 LEARNING = "learning/__init__.py"
 PROCESS = ("__init__", "cgroup", "confine", "process", "protocol", "selftest")
 SYSTEM = (

@@ -179,7 +179,8 @@ def test_a_learners_process_has_no_answers(plan):
     found = library.glob("labkit/**/*.py")
     names = {path.relative_to(library / "labkit").as_posix() for path in found}
     checks = {name for name in names if name.startswith("checks/")}
-    assert checks == {"checks/__init__.py", "checks/probes.py", "checks/plain.py"}
+    assert checks == set(rootfs.PROBES)
+    assert not {"checks/exercise.py", "checks/compare.py"} & checks
     for name in ("check", "progress"):
         stand_in = Path(rootfs.__file__).with_name(f"{name}_stand_in.py").read_bytes()
         assert (library / f"labkit/learning/{name}.py").read_bytes() == stand_in
