@@ -22,8 +22,8 @@ notebooks: install  ## .ipynb from .py, only what changed
 experiments: install  ## what the verdicts rest on, only what is missing
 	$(BIN)/labkit experiment --all
 
-lab: install  ## your copies of the labs, in work/
-	$(BIN)/labkit lab
+lab:  ## your copies of the labs and chapters, in work/; installs what they need, once
+	test -x $(BIN)/labkit || ($(PYTHON) -m venv .venv && $(PIP) --editable .) && $(BIN)/labkit lab
 
 validate: install  ## on a GPU: make validate DEVICE=cuda
 	$(BIN)/labkit validate --device $(or $(DEVICE),cpu)

@@ -18,7 +18,11 @@ from importlib import import_module
 
 from labkit.commands.problems import told
 
-COMMANDS = ("build", "lab", "validate", "experiment", "release", "grade", "report")
+COMMANDS = (
+    *("lab", "progress", "doctor"),  # learners'
+    *("release", "grade", "report"),  # instructors'
+    *("build", "validate", "experiment"),  # authors'
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -54,9 +54,13 @@ def with_mistake(exercise, wrong):
 @pytest.mark.parametrize("exercise", EXERCISES, ids=name_of)
 def test_it_has_tests_of_its_own(exercise):
     """Two ways of being right at least, and the five usual ways of being wrong."""
-    assert own_tests(exercise).exists()
-    assert sum(one[0] is exercise for one in ALTERNATIVES) >= 2
-    assert len(exercise.mistakes) >= 5
+    file, number = own_tests(exercise), exercise.number
+    place = f"tests/exercises/{file.relative_to(HERE)}"
+    assert file.exists(), f"exercise {number} has no tests: write {place}"
+    ways = sum(one[0] is exercise for one in ALTERNATIVES)
+    assert ways >= 2, f"{number} needs two right answers in ALTERNATIVES of {place}"
+    named = len(exercise.mistakes)
+    assert named >= 5, f"exercise {number} names {named} mistakes: it needs five"
 
 
 def test_no_tests_are_of_an_exercise_that_is_gone():
