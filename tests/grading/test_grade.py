@@ -187,13 +187,14 @@ def test_patching_earns_nothing(mark, hand_in, attack):
 
 @pytest.mark.parametrize("records", [None, [], [{}], "x", [None] * 50])
 def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
-    from labkit.grading.submission import parse, rebuild
+    from labkit.grading.rebuild import rebuild
+    from labkit.grading.submission import parse
 
     _, cells = parse(json.dumps(hand_in()).encode())
     question = master.questions[0]
     became = {name: StepResult() for name in question.answers}
     became[question.check] = StepResult(records=records)
-    result, note = judge.verdict(question, rebuild(master, cells), became)
+    result, note = judge.asks("").verdict(question, rebuild(master, cells), became)
     assert result.score == 0
     assert result.outcome is Outcome.UNJUDGED and "Not judged" in note
 
