@@ -56,7 +56,7 @@ class Submission:
     secret: str = ""
 
 
-def _unfit(name: str) -> str:
+def unfit(name: str) -> str:
     """Why a folder's name can be no learner's, or ""."""
     if name.encode("utf-8", "replace").decode() != name:
         return "its name is not UTF-8; rename it."
@@ -162,7 +162,7 @@ class Course:
         """Whoever has a folder for this lab in submitted/, and a fit name."""
         folders = self.path("submitted", ".", ".").glob(f"*/{lab}")
         students = sorted(folder.parent.name for folder in folders)
-        return [s for s in students if wanted in (None, s) and not _unfit(s)]
+        return [s for s in students if wanted in (None, s) and not unfit(s)]
 
     def left_out(self, wanted: str | None = None) -> Iterator[str]:
         """Why what lies in submitted/ is nobody's or, if all labs are wanted, no lab's,
@@ -179,7 +179,7 @@ class Course:
                 continue  # a system's own
             if not folder.is_dir():
                 yield left(folder, "it is not a learner's folder.")
-            elif why := _unfit(folder.name):
+            elif why := unfit(folder.name):
                 yield left(folder, why)
             elif not os.access(folder, os.R_OK | os.X_OK):
                 yield left(folder, "it cannot be read.")

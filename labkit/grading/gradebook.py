@@ -8,6 +8,7 @@ stay as they are.
 
 import warnings
 from contextlib import contextmanager
+from datetime import timedelta
 
 import nbformat
 from nbgrader.api import (
@@ -24,6 +25,7 @@ from nbgrader.preprocessors import AssignLatePenalties, SaveAutoGrades
 from nbgrader.utils import parse_utc
 from sqlalchemy.exc import SAWarning
 
+from labkit.grading import extensions
 from labkit.grading.course import SECRET, Course, Submission
 from labkit.grading.result import Result
 from labkit.lab import check_id
@@ -43,6 +45,7 @@ class Writer:
     def __enter__(self) -> "Writer":
         # nbgrader's models predate SQLAlchemy 2 and make it warn; nothing is wrong.
         warnings.filterwarnings("ignore", category=SAWarning, module="nbgrader")
+        self.until = extensions.read(self.course, self.lab)
         self.gradebook: Gradebook = self.course.gradebook()
         return self
 
@@ -113,6 +116,7 @@ class Writer:
         saver.student_id = student
         for index, cell in enumerate(notebook.cells):
             saver.preprocess_cell(cell, {}, index)
+        self._extend(entry)
         for part in entry.notebooks:  # what came late before may be in time now
             part.late_submission_penalty = None
         return entry.total_seconds_late > 0
@@ -144,6 +148,7 @@ class Writer:
         changed = []
         for entry in self.gradebook.assignment_submissions(self.lab):
             name = entry.student_id
+            self._extend(entry)
             before = entry.late_submission_penalty
             if name in students and (entry.total_seconds_late > 0 or before):
                 self._penalize(name, nbformat.v4.new_notebook())
@@ -151,6 +156,13 @@ class Writer:
                 if entry.late_submission_penalty != before:
                     changed.append(name)
         return changed
+
+    def _extend(self, entry: SubmittedAssignment) -> None:
+        """Give nbgrader's gradebook the extension that extensions.csv has."""
+        due, until = entry.assignment.duedate, self.until.get(entry.student_id)
+        if due and until:
+            entry.extension = max(until - due, timedelta())
+            self.gradebook.db.commit()
 
     def _penalize(self, student: str, notebook: nbformat.NotebookNode) -> None:
         """Late penalties: nbgrader's default is none; its configuration decides."""

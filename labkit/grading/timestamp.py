@@ -22,6 +22,7 @@ TIME = re.compile(
     r" *(?P<zone>\S*)"
 )
 OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+ZONE_LAST = re.compile(r"(?P<rest>.+\S) +(?P<zone>\w+/[\w/]+|UTC|GMT|[+-]\d\d:?\d\d)")
 MONTH = re.compile(r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.I)
 
 
@@ -59,13 +60,15 @@ def _utc(text: str) -> datetime:
                 raise ValueError("day or month first")
         return _at(datetime(year, month, day), found["rest"])
     if MONTH.search(text):
+        zone = None
+        if found := ZONE_LAST.fullmatch(text):
+            text, zone = found["rest"], _zone(found["zone"])
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                when = dateutil.parser.parse(text)
+                return _without_zone(dateutil.parser.parse(text), zone)
             except Warning as unknown:
                 raise ValueError(str(unknown)) from None
-        return _without_zone(when)
     raise ValueError("no time")
 
 
