@@ -42,8 +42,8 @@ from labkit.grading.course import Course  # noqa: E402
 from labkit.grading.grade import grade  # noqa: E402
 from labkit.grading.gradebook import Writer  # noqa: E402
 from labkit.grading.judge import Judge  # noqa: E402
-from labkit.grading.release import release  # noqa: E402
 from labkit.grading.rebuild import rebuild  # noqa: E402
+from labkit.grading.release import release  # noqa: E402
 from labkit.grading.result import Status  # noqa: E402
 from labkit.grading.sandbox.client import Cell, Warm  # noqa: E402
 from labkit.grading.settings import Settings  # noqa: E402
