@@ -19,7 +19,7 @@ from importlib import import_module
 from labkit.commands.problems import told
 
 COMMANDS = ("build", "lab", "validate", "experiment", "release", "collect", "grade")
-COMMANDS += ("report", "extend", "export")
+COMMANDS += ("report", "explain", "extend", "export")
 
 
 def main(argv: list[str] | None = None) -> int:

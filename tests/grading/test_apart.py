@@ -1,17 +1,20 @@
 """Each exercise by itself: its own process, its own questions, errors that follow."""
 
+import contextlib
 import json
 from dataclasses import replace
 
 import pytest
+from nbformat import from_dict
 
-from labkit import paths
+from labkit import commands, paths
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.settings import own_seed
 from labkit.lab import Master, SourceError, _questions
 
 from .conftest import LAB, SEED
+from .test_course import submit
 
 BY_PYTORCH = "def layer_norm(x, weight=None, bias=None, eps=1e-5):\n    return LN(x)"
 WRONG = "def layer_norm(x, *a, **k): return x"
@@ -180,3 +183,23 @@ def test_what_happened_is_said_as_it_was(mark, hand_in, all_but, answer, outcome
     assert first["outcome"] == outcome
     assert said in words(first) and "memory" not in words(first)
     assert result.score == all_but("1.1")
+
+
+# ------------------------------------------------------------------------ why, replayed
+
+
+def test_a_verdict_is_replayed_with_its_inputs(course, hand_in, warm, capsys):
+    submit(course, "ada", hand_in({"1.2": WRONG}))
+    with pytest.MonkeyPatch.context() as patch:
+        shared = contextlib.nullcontext(warm)
+        patch.setattr("labkit.grading.explain.Warm", lambda *_: shared)
+        assert commands.main(["explain", str(course), "1", "ada", "1.2"]) == 0
+        said = capsys.readouterr().out
+        assert commands.main(["explain", str(course), "1", "ada", "1.1"]) == 0
+        assert capsys.readouterr().out.startswith("✓ 1.1")
+        assert commands.main(["explain", str(course), "1", "ben", "1.1"]) == 2
+        assert commands.main(["explain", str(course), "1", "ada", "1.9"]) == 2
+        assert "has no exercise 1.9" in capsys.readouterr().err
+    assert said.startswith("✗ 1.2")
+    for part in ("layer_norm is given", "x = (", "Expected: (", "Given:    ("):
+        assert part in said
