@@ -191,7 +191,7 @@ def copied_while_recording(weight, bias, patch, channels):
 @pytest.mark.parametrize(
     "number, answer, means",
     [
-        ("1.2", keepdim_forgotten, "without keepdim=True, which drops its axis"),
+        ("1.2", keepdim_forgotten, "keepdim=True"),
         ("1.2", ones_of_fixed_dtype, "dtype=x.dtype"),
         ("2.1", one_truth_value, "Decide entry by entry"),
         ("2.3", NoSuperInAnExercise, "super().__init__()"),
