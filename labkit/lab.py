@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from symtable import SymbolTable, symtable
@@ -31,6 +31,10 @@ HEADING = re.compile(
 )
 # What may stand in the brackets of a heading, with commas between.
 DETAIL = re.compile(r"(?P<points>\d+) points?|bonus")
+# A line below the heading. Grading gives an exercise its own answer, and these.
+BUILDS_ON = re.compile(
+    r"^Builds on (?P<numbers>\d+(?:\.\d+)+(?:(?:, | and )\d+(?:\.\d+)+)*)", re.MULTILINE
+)
 CHECK = re.compile(r'^check\("(?P<number>[\d.]+)", [\w, ]+\)$')
 NAMED = re.compile(r"(?:lab_)?(?P<section>\d+(?:_\d+)*)(?:_|$)")
 
@@ -318,23 +322,30 @@ class Question:
     points: float
     answers: tuple[str, ...]  # grade ids of its answer cells
     check: str  # grade id of its check cell
+    builds_on: tuple[str, ...] = ()  # other exercises, and what they build on
 
 
 @dataclass(frozen=True)
 class Master:
-    """A lab without answers, and the questions in it."""
+    """A lab without answers, the questions in it, and the course's own answers.
+
+    solutions  by the grade id of an answer cell
+    """
 
     lab: str
     notebook: NotebookNode
     questions: tuple[Question, ...]
+    solutions: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_solution(cls, path: Path) -> Master:
         """Take the answers out of a solution notebook, as the release does."""
         from nbformat import read
 
-        notebook = lab_from_solution(read(path, as_version=4), path.stem)
-        return cls(path.stem, notebook, tuple(_questions(notebook)))
+        solution = read(path, as_version=4)
+        notebook = lab_from_solution(solution, path.stem)
+        answers = {grade_id(c, "solution"): c.source for c in solution.cells}
+        return cls(path.stem, notebook, tuple(_questions(notebook)), answers)
 
     @property
     def digest(self) -> str:
@@ -363,15 +374,25 @@ def grade_id(cell: dict, kind: str) -> str:
 
 
 def _questions(notebook: NotebookNode) -> Iterator[Question]:
-    titles, answers = {}, []
+    """Raises SourceError for an exercise that builds on one that is not before it."""
+    titles, answers, wanted, known = {}, [], [], {}
     for cell in notebook.cells:
         if heading := Heading.read(cell.source):
             titles[heading.number] = heading.title
+        if cell.cell_type == "markdown" and (line := BUILDS_ON.search(cell.source)):
+            wanted = re.split(", | and ", line["numbers"])
         if answer := grade_id(cell, "solution"):
             answers.append(answer)
         if check := grade_id(cell, "grade"):
             number = number_of(check)
+            if unknown := set(wanted) - set(known):
+                raise SourceError(
+                    f"exercise {number} builds on {', '.join(sorted(unknown))}, which "
+                    "is not before it"
+                )
             points = cell.metadata.nbgrader.points
-            title = titles.get(number, "")
-            yield Question(number, title, points, tuple(answers), check)
-            answers = []
+            needed = {n for base in wanted for n in (base, *known[base])}
+            known[number] = tuple(n for n in known if n in needed)
+            of = number, titles.get(number, ""), points, tuple(answers), check
+            yield Question(*of, known[number])
+            answers, wanted = [], []

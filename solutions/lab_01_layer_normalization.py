@@ -159,8 +159,7 @@ either module loads into the other. `normalized_shape` is the number of channels
 The module keeps no running statistics: it computes the same in training and in
 evaluation.
 
-Grading looks at this cell alone or together with your cell of exercise 1.2: you may
-call your `layer_norm`.
+Builds on 1.2: you may call your `layer_norm`.
 
 Worked number: with 6 channels the module has $6 + 6 = 12$ trainable numbers.
 """

@@ -165,7 +165,9 @@ in an `nn.ModuleList` or `nn.Sequential`), `norm` (`eps=1e-6`), and `head` (`nn.
 from $D$ to $K$). Images are square. How parameters start is up to you.
 
 `encode` returns $y$, the representation of the image; `forward` returns the logits,
-what the head makes of $y$. You may call your `embed`.
+what the head makes of $y$.
+
+Builds on 4.2.1 and 4.2.2: you may call your `embed` and your `Block`.
 
 Worked number: with `image_size=8`, `patch=2`, the digits make 16 patches, so
 `position` has shape $(1, 17, D)$.
