@@ -13,7 +13,8 @@ without ever holding its matrix.
 $B$ samples, $T$ tokens ($T_q$ queries, $T_k$ keys where they differ), width $D$, $h$
 heads of width $d = D / h$. A mask is always called `keep`: boolean, `True` where a
 query **may** attend to a key. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. PyTorch's fused attention
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. PyTorch's fused attention
 (`F.scaled_dot_product_attention`, `nn.MultiheadAttention`) is off limits in this lab,
 except to compare with.
 """
@@ -207,7 +208,7 @@ Make it an `nn.Module` with two linear layers, `qkv` from $D$ to $3D$ and `proj`
 $D$ to $D$, both with bias. How `qkv` arranges its outputs is your own affair. Then
 write `from_torch`, which makes such a module with the weights of an
 `nn.MultiheadAttention` (`in_proj_weight`, `in_proj_bias`, `out_proj`, `embed_dim`,
-`num_heads`): both must compute the same.
+`num_heads`): both must compute the same, each with weights of its own, so copy them.
 
 Builds on 3.3: you may call your `multi_head_attention`.
 
