@@ -29,7 +29,19 @@ no_activation = definitions("02_feed_forward", "no_activation")
 FACTORS = ("place", "task", "bends", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 TOLERANCE = {"loss": 0.02, "score": 0.03}
-RESTS_ON = {"loss": 0.2, "score": 0.15}
+ALONE_3, BLOCK = "place == 'alone' and task == '3 signs'", "place == 'block'"
+RESTS_ON = {
+    "loss": [
+        (f"{ALONE_3} and bends == 'bilinear'", f"{ALONE_3} and bends == 'two bilinear'"),
+        ("task == '2 signs' and bends == 'linear'", "task == '2 signs' and bends == 'ReLU'"),
+        *((f"{BLOCK} and bends == 'none'", f"{BLOCK} and bends == '{bend}'")
+          for bend in ("activation", "softmax", "norm", "softmax, norm")),
+    ],
+    "score": [
+        ("task == 'wave' and bends == 'bilinear'", "task == 'wave' and bends == 'two bilinear'"),
+        ("task == 'wave' and bends == 'two bilinear'", "task == 'wave' and bends == 'GELU'"),
+    ],
+}  # fmt: skip
 IN_BLOCK = (
     "activation, softmax, norm",
     "softmax, norm",
