@@ -29,14 +29,13 @@ CHOOSE, READ = (100, 101, 102), range(8)
 
 def settings(record):
     """Five rates, more while the best is the last; then eight seeds at the best."""
-    for norm, steps in itertools.product(NORMS, (300, 1200)):
-        best = _best(record, norm, steps)
+    for norm in NORMS:
+        best = _best(record, norm)
         count = 5 if best is None else max(5, RATES.index(best) + 2)
-        yield from _rows(norm, RATES[:count], CHOOSE, steps=steps)
+        yield from _rows(norm, RATES[:count], CHOOSE)
         if best:
-            yield from _rows(norm, [best], READ, steps=steps)
-        if best and steps == 300:
-            yield from _rows(norm, [best], READ, shift=0)
+            for more in (dict(), dict(steps=1200), dict(shift=0)):
+                yield from _rows(norm, [best], READ, **more)
 
 
 def _rows(norm, rates, seeds, shift=2, steps=300):
@@ -44,11 +43,10 @@ def _rows(norm, rates, seeds, shift=2, steps=300):
         yield dict(norm=norm, shift=shift, steps=steps, lr=lr, seed=seed)
 
 
-def _best(record, norm, steps):
+def _best(record, norm):
     if record.empty:
         return None
-    arm = (record.norm == norm) & (record.steps == steps)
-    rows = record[arm & record.seed.isin(CHOOSE)]
+    rows = record[(record.norm == norm) & record.seed.isin(CHOOSE)]
     return None if rows.empty else rows.groupby("lr").valid.mean().idxmax()
 
 

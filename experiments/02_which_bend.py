@@ -29,19 +29,23 @@ no_activation = definitions("02_feed_forward", "no_activation")
 FACTORS = ("place", "task", "bends", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 TOLERANCE = {"loss": 0.02, "score": 0.03}
-ALONE_3, BLOCK = "place == 'alone' and task == '3 signs'", "place == 'block'"
+TWO = "place == 'alone' and task == '2 signs' and bends =="
+THREE = "place == 'alone' and task == '3 signs' and bends =="
+WAVE = "task == 'wave' and bends =="
+IN = "place == 'block' and bends =="
 RESTS_ON = {
     "loss": [
-        (f"{ALONE_3} and bends == 'bilinear'", f"{ALONE_3} and bends == 'two bilinear'"),
-        ("task == '2 signs' and bends == 'linear'", "task == '2 signs' and bends == 'ReLU'"),
-        *((f"{BLOCK} and bends == 'none'", f"{BLOCK} and bends == '{bend}'")
-          for bend in ("activation", "softmax", "norm", "softmax, norm")),
+        (f"{TWO} 'linear'", f"{TWO} 'ReLU'"),
+        (f"{THREE} 'bilinear'", f"{THREE} 'two bilinear'"),
+        (f"{IN} 'none'", f"{IN} 'norm'"),
+        (f"{IN} 'none'", f"{IN} 'softmax'"),
+        (f"{IN} 'none'", f"{IN} 'softmax, norm'"),
     ],
     "score": [
-        ("task == 'wave' and bends == 'bilinear'", "task == 'wave' and bends == 'two bilinear'"),
-        ("task == 'wave' and bends == 'two bilinear'", "task == 'wave' and bends == 'GELU'"),
+        (f"{WAVE} 'bilinear'", f"{WAVE} 'two bilinear'"),
+        (f"{WAVE} 'two bilinear'", f"{WAVE} 'ReLU'"),
     ],
-}  # fmt: skip
+}
 IN_BLOCK = (
     "activation, softmax, norm",
     "softmax, norm",

@@ -223,15 +223,21 @@ def heat(
     ax.grid(False)
 
 
-def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) -> None:
+def dots(
+    ax: Axes,
+    arms: dict[str, Sequence[Sequence[float]]],
+    names: Sequence,
+    digits: int = 2,
+) -> None:
     """Draw means with their 95 % intervals: a row an arm, its series side by side.
 
     arms   name of a row: the values of each series, one number a run
     names  of the series, in the order of the colours
+    digits after the point, to which they are rounded
     """
     for row, series in enumerate(arms.values()):
         for n, (values, colour) in enumerate(zip(series, COLOURS, strict=False)):
-            mean, low, high = np.round(interval(values), 2)
+            mean, low, high = np.round(interval(values), digits)
             y = row + 0.24 * (n - (len(series) - 1) / 2)
             ax.plot([low, high], [y, y], color=colour, lw=3)
             ax.plot(mean, y, "o", color=colour, label=None if row else names[n])
@@ -266,7 +272,7 @@ def compare(
         ax.axvline(lines[0], color=GREY, linewidth=1)
     for row, line in enumerate(lines if len(lines) > 1 else ()):
         ax.plot([line, line], [row - 0.4, row + 0.4], color=GREY, linewidth=1)
-    dots(ax, values, columns)
+    dots(ax, values, columns, digits)
     ax.set_xlabel(unit)
     show(fig, summary(runs, by, *columns, scale=scale, digits=digits))
 

@@ -103,7 +103,10 @@ def summary(
     width = max(map(len, (*found, *(f"    {name}" for name in columns))))
     lines = []
     for name, arm in found.items():
-        rate = f"rate {arm.lr.iloc[0]:g}, {arm.converged.sum()} of {len(arm)} converged"
+        said = [] if "{lr" in by else [f"rate {arm.lr.iloc[0]:g}"]
+        if "converged" in arm:
+            said.append(f"{arm.converged.sum()} of {len(arm)} converged")
+        rate = ", ".join(said)
         means = []
         for column in columns:
             mean, low, high = (
