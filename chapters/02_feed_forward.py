@@ -889,10 +889,9 @@ for form in ("parallel", "no attention", "no network"):
 r"""
 The two forms cannot be told apart (after 300 steps, when few runs had converged). But
 then, without any attention the blocks read these digits *better*, and without a
-feed-forward network they lose about a point. A
-task that hardly misses either cannot say how well the two are arranged. This is the
-*negative control*: a benchmark says something about a component only if it fails
-without it.
+feed-forward network they lose about a point. A task that hardly misses either cannot
+say how well the two are arranged. This is the *negative control*: a benchmark says
+something about a component only if it fails without it.
 
 **Verdict on S2.3: does not hold.** In the Transformer and in the Vision Transformer,
 the note's own equations included, the feed-forward network reads what attention wrote,

@@ -768,7 +768,8 @@ for (task, start, steps), rows in far.groupby(["task", "start", "steps"]):
             f"{entropy.mean():.2f}, largest weight {largest.mean():.2f}"
         )
     if task == "digits":
-        print(f"{'':6} right on test images: {1 - rows.missed.mean():.1%}")
+        done = f"{rows.converged.sum()} of {len(rows)} converged"
+        print(f"{'':6} right on test images: {1 - rows.missed.mean():.1%}, {done}")
 
 # %% tags=["hide-input"]
 #| name: fig-distance
