@@ -473,7 +473,8 @@ seeds are read: the mean, its 95 % interval, the rate, and how many of the eight
 #|   networks. Guessing gives 50.
 #| alt: For layer norm, pooled batch norm and the reused last row the accuracy is about
 #|   97 on sentences as long as in training and 100 on longer ones, after 300 steps as
-#|   after 1,200. For the table with initial rows it falls from 97 to little more than 50.
+#|   after 1,200. For the table with initial rows it falls from 97 to little more than
+#|   50.
 runs = record("01_longer").rename(columns={"same": "as long"})
 arm, read = "{norm}, {steps} steps", ("as long", "longer")
 percent = {"unit": "right, %", "scale": 100, "digits": 1}
@@ -575,9 +576,9 @@ BATCH_ARMS = {"layer": nn.LayerNorm, "batch": TokenBatchNorm}
 #| name: fig-batch
 #| caption: Digits classified rightly, in percent, mean and 95 % interval of eight
 #|   networks, with the statistics of training and with those of a test batch.
-#| alt: With a batch of 32 all dots lie between 93 and 97, batch norm a little higher. With
-#|   a batch of 4, batch norm as usual lies two or three points above layer norm, and in
-#|   company about ten points below; layer norm does not care for company.
+#| alt: With a batch of 32 all dots lie between 93 and 97, batch norm a little higher.
+#|   With a batch of 4, batch norm as usual lies two or three points above layer norm, and
+#|   in company about ten points below; layer norm does not care for company.
 runs = record("01_batch_norm").query("labels == 'true' and seed < 8")
 runs = runs.rename(columns={"test": "as usual", "in_company": "in company"})
 arm, read = "{norm} norm, batch of {batch}, {steps} steps", ("as usual", "in company")
@@ -777,9 +778,9 @@ class Encoder(nn.Module):
 r"""
 `Encoder(depth, place, norm, scale)`, folded, puts such blocks between an embedding and
 a classifier. `scale` is the control that is mostly left out: how large the branches $f$
-are at the start. Glorot's initialization is 1; with 0.2, about $1/\sqrt{24}$, the 24 sublayers of
-a network of depth 12 together add about as much as there was before. (So begun,
-residual networks train without any norm: Zhang et al. 2019 {cite}`zhang2019b`.)
+are at the start. Glorot's initialization is 1; with 0.2, about $1/\sqrt{24}$, the 24
+sublayers of a network of depth 12 together add about as much as there was before. (So
+begun, residual networks train without any norm: Zhang et al. 2019 {cite}`zhang2019b`.)
 
 Before any training, look at the gradient that reaches the last block. Xiong et al. 2020
 {cite}`xiong2020` argue that here lies the difference: near the output post-norm's
@@ -809,10 +810,11 @@ for name in ("pre", "post", "none"):
 
 # %% [markdown]
 r"""
-Without a norm the gradient is hundreds of times as large as with pre-norm, and Adam
-makes nothing of it: a step moves the scores about as far. (How far post-norm's move
-depends on the seed: try some.) With small branches the gradients agree as well. So a
-gradient's size does not tell who trains at which rate; a map does.
+Begun with Glorot's weights and without a norm, the gradient is hundreds of times as
+large as with pre-norm, and Adam makes nothing of it: a step moves the scores about as
+far. (How far post-norm's move depends on the seed: try some.) With small branches the
+gradients agree as well; from PyTorch's own weights, which are smaller, they nearly do.
+So a gradient's size does not tell who trains at which rate; a map does.
 
 **Predict.** Three scales of the branches, four learning rates, depth 12. Which arms
 have the most settings that train? Which reaches the best accuracy?

@@ -1004,10 +1004,10 @@ for experts, hidden in ((1, 32), (1, 128), (4, 32)):
 r"""
 Each fact hangs on a few hidden numbers: without its own four it is lost, without those
 of another fact most of what was known stays. In these 1,200 steps, after which none had
-converged, a network of 32 hidden numbers learns part of the book, one of 128 all of it. Four experts of 32 hold as
-much as the wide one, with as many weights, and with little more work for each token
-than the narrow one. So whoever says what a network costs has to say whether weights or
-work are meant.
+converged, a network of 32 hidden numbers learns part of the book, one of 128 all of it.
+Four experts of 32 hold as much as the wide one, with as many weights, and with little
+more work for each token than the narrow one. So whoever says what a network costs has
+to say whether weights or work are meant.
 """
 
 # %% [markdown]

@@ -1167,8 +1167,8 @@ r"""
 The softmax has to share out a weight of 1 even where a head finds nothing. Xiao et al.
 2023 {cite}`xiao2023` describe language models that then put it on the first tokens,
 *attention sinks*, and break when these are dropped from the cache. Our induction head
-is in that place as long as the block is new. How much does it give the first token then, as
-a multiple of the even weight?
+is in that place as long as the block is new. How much does it give the first token
+then, as a multiple of the even weight?
 """
 
 # %%
