@@ -312,6 +312,7 @@ r"""
 at which width does the error suffer?
 """
 
+
 # %%
 #| name: fig-scale
 #| caption: Error, mean and 95 % interval of eight seeds, each arm at its own learning
