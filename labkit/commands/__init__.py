@@ -18,7 +18,8 @@ from importlib import import_module
 
 from labkit.commands.problems import told
 
-COMMANDS = ("build", "lab", "validate", "experiment", "release", "grade", "report")
+COMMANDS = ("build", "lab", "weights", "validate", "experiment")
+COMMANDS += ("release", "grade", "report")
 
 
 def main(argv: list[str] | None = None) -> int:
