@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,6 +96,21 @@ def photographs(side: int | None = 224) -> dict[str, Tensor]:
         photo = torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 255
         found[name] = photo if side is None else middle_square(photo, side)
     return found
+
+
+def opened(path: str | Path) -> Tensor:
+    """A photograph of yours, upright: (3, H, W) float32 in [0, 1], CPU.
+
+    Raises ValueError, in one sentence, for a file that Pillow cannot read.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is no picture that Pillow can read") from None
+    return torch.from_numpy(pixels).movedim(-1, 0).float() / 255
 
 
 def middle_square(photo: Tensor, side: int) -> Tensor:

@@ -6,6 +6,7 @@ already is found.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import urllib.error
@@ -83,11 +84,13 @@ def known(name: str) -> Weights:
 def there(name: str) -> Path:
     """The file of these weights.
 
-    Raises NoWeights, with what to type, where it is not in place.
+    Raises NoWeights, with what to type, where it is not in place or cannot be read.
     """
     weights = known(name)
     if not weights.path.exists():
         raise NoWeights(f"{name} is not here yet; {how_to_get(weights)}")
+    if weights.path.suffix == ".onnx" and not importlib.util.find_spec("onnx"):
+        raise NoWeights(f"to read {weights.file}: pip install onnx")
     return weights.path
 
 

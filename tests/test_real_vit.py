@@ -8,6 +8,7 @@ import torch
 
 from labkit import data
 from labkit.exercises.lab_04_2_model_structure.resized_positions import ResizedPositions
+from labkit.experiment import definitions
 from labkit.weights import KNOWN, NoWeights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -250,3 +251,80 @@ def test_the_photographs_are_squares_or_whole():
     whole = data.photographs(None)
     assert whole["chelsea"].shape == (3, 300, 451) and len(whole) == 8
     assert all(0 <= p.min() < p.max() <= 1 for p in whole.values())
+
+
+# ------------------------------------------ what the page measures, on known cases
+
+
+def measure(name):
+    return definitions("04_4_real_vit", name)
+
+
+def small():
+    return at_random(VisionTransformer(*SMALL)).requires_grad_(False)
+
+
+def test_watching_changes_nothing():
+    model, images = small(), torch.randn(2, 3, 42, 42)
+    tables, stream = measure("watch")(model, images)
+    assert tables.shape == (2, 2, 3, 10, 10) and stream.shape == (2, 3, 10, 24)
+    torch.testing.assert_close(tables.sum(-1), torch.ones(2, 2, 3, 10))
+    torch.testing.assert_close(stream[:, -1], model.blocks(model.embed(images)))
+    block, z = model.blocks[0], stream[:, 0]
+    v = block.qkv(block.norm1(z)).chunk(3, -1)[2].unflatten(-1, (3, 8)).transpose(1, 2)
+    read = block.proj((tables[:, 0] @ v).transpose(1, 2).flatten(-2))
+    torch.testing.assert_close(read, block.attention(block.norm1(z)))
+
+
+def test_even_weights_have_a_known_portrait():
+    even = torch.full((17, 17), 1 / 17)
+    expected = torch.tensor([1.0, 1.0, 1 / 17])
+    torch.testing.assert_close(measure("portrait")(even), expected)
+    distance, entropy, largest = measure("portrait")(torch.eye(17))
+    assert distance == 0 and entropy == 0 and largest == 1
+
+
+def test_a_table_of_rows_and_columns_has_a_cross():
+    torch.manual_seed(0)
+    rows, columns = torch.randn(2, 8, 1, 64)
+    table = (rows + columns.transpose(0, 1)).flatten(0, 1)
+    in_line, elsewhere = measure("cross")(torch.cat([torch.zeros(1, 64), table]))
+    assert in_line > 0.3 and abs(elsewhere) < 0.2
+
+
+def test_rollout_of_even_weights_is_even_and_of_none_stays():
+    even = torch.full((1, 3, 2, 5, 5), 0.2)
+    torch.testing.assert_close(measure("rollout")(even), torch.full((1, 4), 0.25))
+    only = torch.zeros(1, 1, 1, 5, 5)
+    only[..., 2] = 1  # every token reads patch 2
+    assert measure("rollout")(only)[0].tolist() == [0, 1, 0, 0]
+
+
+def test_a_block_without_its_heads_has_no_attention():
+    block, z = small().blocks[0], torch.randn(1, 10, 24)
+    without = block
+    for head in range(3):
+        without = measure("without_head")(without, head)
+    torch.testing.assert_close(without.attention(z), block.proj.bias.expand(1, 10, 24))
+    parts = block.proj.bias.clone()
+    for head in range(3):
+        parts = parts + block.attention(z)
+        parts = parts - measure("without_head")(block, head).attention(z)
+    torch.testing.assert_close(parts, block.attention(z))
+
+
+def test_neurons_are_what_the_activation_gets():
+    model, images = small(), torch.randn(1, 3, 42, 42)
+    block, z = model.blocks[0], model.embed(images)
+    after = block.attention(block.norm1(z)) + z
+    found = measure("neurons")(model, images)
+    assert found.shape == (1, 2, 10, 96)
+    torch.testing.assert_close(found[:, 0], block.fc1(block.norm2(after)))
+
+
+def test_relevance_is_never_below_zero_and_needs_a_question():
+    model, images = small(), torch.randn(1, 3, 42, 42)
+    towards = torch.randn(24)
+    found = measure("relevance")(model, images, towards)
+    assert found.shape == (1, 9) and (found >= 0).all() and found.max() > 0
+    assert not measure("relevance")(model, images, 0 * towards).any()

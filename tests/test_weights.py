@@ -1,34 +1,46 @@
 """Weights: found where they lie, fetched only by command, whole or not at all."""
 
 import hashlib
+import io
+import re
+import sys
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
-from labkit import weights
+from labkit import data, weights
 from labkit.commands import main
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import vit  # noqa: E402
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves CONTENT, from a place on if asked; breaks off where it is told to."""
+    """Serves a content, from a place on if asked; breaks off where it is told to."""
 
     def do_GET(self):
         asked = self.headers.get("Range")
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         self.server.asked.append(start)
-        if start >= len(CONTENT):
+        content = self.server.content
+        if start >= len(content):
             self.send_error(416)
             return
         start = start if self.server.knows_ranges else 0
         self.send_response(206 if self.server.knows_ranges else 200)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        self.wfile.write(CONTENT[start : self.server.breaks_off_at])
+        self.wfile.write(content[start : self.server.breaks_off_at])
 
     def log_message(self, *_):
         pass
@@ -37,7 +49,8 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     found = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    found.asked, found.knows_ranges, found.breaks_off_at = [], True, None
+    found.asked, found.content = [], CONTENT
+    found.knows_ranges, found.breaks_off_at = True, None
     thread = threading.Thread(target=found.serve_forever, daemon=True)
     thread.start()
     yield found
@@ -151,3 +164,58 @@ def test_bad_input_gets_a_sentence(monkeypatch, tmp_path, capsys, arguments, sen
 def test_the_name_of_deits_file_carries_the_start_of_its_digest():
     deit = weights.KNOWN["deit-tiny"]
     assert deit.file.endswith(f"-{deit.sha256}.pth") and deit.url.endswith(deit.file)
+
+
+def deits_file():
+    """A file of the names, shapes and format of DeiT-Ti's, with numbers at random."""
+    torch.manual_seed(0)
+    D, shapes = 192, {"cls_token": (1, 1, 192), "pos_embed": (1, 197, 192)}
+    linear = {"patch_embed.proj": (D, 3, 16, 16), "head": (1000, D)}
+    norms = ["norm"]
+    for n in range(12):
+        layer = f"blocks.{n}"
+        norms += [f"{layer}.norm1", f"{layer}.norm2"]
+        linear[f"{layer}.attn.qkv"], linear[f"{layer}.attn.proj"] = (3 * D, D), (D, D)
+        linear[f"{layer}.mlp.fc1"], linear[f"{layer}.mlp.fc2"] = (4 * D, D), (D, 4 * D)
+    shapes |= {f"{name}.weight": shape for name, shape in linear.items()}
+    shapes |= {f"{name}.bias": shape[:1] for name, shape in linear.items()}
+    shapes |= {f"{name}.{part}": (D,) for name in norms for part in ("weight", "bias")}
+    file = io.BytesIO()
+    torch.save({"model": {n: 0.1 * torch.randn(s) for n, s in shapes.items()}}, file)
+    return file.getvalue()
+
+
+def test_a_photograph_of_ones_own_gets_a_name(server, monkeypatch, tmp_path, capsys):
+    """The command and the page's own lines, with a stand-in of DeiT's format."""
+    server.content = content = deits_file()
+    url = f"http://127.0.0.1:{server.server_port}/deit.pth"
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    deit = replace(weights.KNOWN["deit-tiny"], sha256=digest, url=url)
+    monkeypatch.setitem(weights.KNOWN, "deit-tiny", deit)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["weights", "deit-tiny"]) == 0
+
+    photo = Image.effect_noise((320, 240), 80).convert("RGB")
+    photo.save("my_photograph.jpg")
+    page = (ROOT / "chapters" / "04_4_real_vit.py").read_text("utf-8")
+    (lines,) = re.findall(r"```python\n(deit = .*?)```", page, re.DOTALL)
+    capsys.readouterr()
+    taught = vit.taught()["VisionTransformer"]
+    exec(lines, {"VisionTransformer": taught, "data": data, "torch": torch})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 5
+    for line in said:
+        share, name = re.fullmatch(r"(\d+)%  (.+)", line).groups()
+        assert int(share) <= 100 and name in data.imagenet_classes()
+
+
+def test_a_photograph_is_opened_upright(tmp_path):
+    image = Image.new("L", (30, 20))
+    exif = image.getexif()
+    exif[0x0112] = 6  # the camera was turned
+    image.save(tmp_path / "a.jpg", exif=exif)
+    assert data.opened(tmp_path / "a.jpg").shape == (3, 30, 20)
+    (tmp_path / "b.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match="no picture that Pillow can read"):
+        data.opened(tmp_path / "b.jpg")
