@@ -307,6 +307,7 @@ r"""
 at which width does the error suffer?
 """
 
+
 # %%
 def said(rows, column):
     """Mean, 95 % interval, learning rate, how many runs had converged."""

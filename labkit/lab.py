@@ -12,7 +12,6 @@ words, "exercise-1-2" and "check-1-2" as the names of its cells; and lab 4.2 is
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
@@ -20,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from symtable import SymbolTable, symtable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # nbformat takes a second, and most who come here want a number
@@ -238,11 +238,36 @@ def lab_from_solution(solution: NotebookNode, name: str) -> NotebookNode:
         nbgrader.ComputeChecksums,
     ):
         lab, resources = step().preprocess(lab, resources)
-    for cell in lab.cells:
-        if "exercise" in cell.metadata.get("tags", []):
-            ast.parse(cell.source)  # a stub is valid Python before it is filled in
+    let_all_run(lab)
     lab.metadata.labkit = {"lab": name, "digest": digest(lab)}
     return lab
+
+
+def let_all_run(lab: NotebookNode) -> None:
+    """Tag what fails while an answer is missing, so that *Run All* goes on.
+
+    That is each check, and each given cell that uses an answer or what was made of one.
+    """
+    unwritten: set[str] = set()
+    for cell in lab.cells:
+        if cell.cell_type != "code":
+            continue
+        tags = cell.metadata.get("tags", [])
+        # a stub is valid Python before it is filled in
+        names = symtable(cell.source, cell.id, "exec")
+        waits = "check" in tags or not unwritten.isdisjoint(_used(names))
+        if "exercise" in tags or waits:
+            unwritten |= {n.get_name() for n in names.get_symbols() if n.is_assigned()}
+        if waits and "exercise" not in tags:
+            cell.metadata.tags = sorted({*tags, "raises-exception"})
+
+
+def _used(names: SymbolTable) -> set[str]:
+    """The names that a cell takes from other cells, inside its functions too."""
+    inner = set().union(*map(_used, names.get_children()))
+    if names.get_type() == "module":
+        return inner | {n.get_name() for n in names.get_symbols() if n.is_referenced()}
+    return inner | {n.get_name() for n in names.get_symbols() if n.is_global()}
 
 
 @cache

@@ -13,7 +13,8 @@ without ever holding its matrix.
 $B$ samples, $T$ tokens ($T_q$ queries, $T_k$ keys where they differ), width $D$, $h$
 heads of width $d = D / h$. A mask is always called `keep`: boolean, `True` where a
 query **may** attend to a key. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. PyTorch's fused attention
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. PyTorch's fused attention
 (`F.scaled_dot_product_attention`, `nn.MultiheadAttention`) is off limits in this lab,
 except to compare with.
 """
@@ -206,7 +207,7 @@ Make it an `nn.Module` with two linear layers, `qkv` from $D$ to $3D$ and `proj`
 $D$ to $D$, both with bias. How `qkv` arranges its outputs is your own affair. Then
 write `from_torch`, which makes such a module with the weights of an
 `nn.MultiheadAttention` (`in_proj_weight`, `in_proj_bias`, `out_proj`, `embed_dim`,
-`num_heads`): both must compute the same.
+`num_heads`): both must compute the same, each with weights of its own, so copy them.
 
 Worked number: width 768 makes $4 \cdot 768^2 + 4 \cdot 768 = 2{,}362{,}368$ parameters,
 with 1 head as with 12.

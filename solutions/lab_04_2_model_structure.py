@@ -12,9 +12,10 @@ has trained, under other names; and make the model read images of another size.
 
 Images have shape $(B, C, H, W)$; patches are squares of side $P$; $N$ patches become
 $N$ tokens of width $D$, and the [class] token makes them $N + 1$. There are $L$ layers
-of $h$ heads, and $K$ classes. Write all that an exercise needs inside its own cell,
-or call what you wrote in an exercise before: grading takes these cells and nothing
-else.
+of $h$ heads, and $K$ classes. Write all that an exercise needs inside its own cell, or
+call what you wrote in an exercise before: grading takes these cells and nothing else.
+The checks ask in float64 and in float32: whatever you make takes its dtype from the
+input.
 """
 
 # %%
@@ -255,7 +256,8 @@ that. Training is the matter of chapter 4.3.
 Find the closed form: no model is to be built. Count the projection, the [class] token,
 the position embeddings, $L$ blocks (two layer norms, four $D \times D$ matrices of the
 attention, two matrices of the feed-forward network), the last layer norm, and the head;
-every linear layer has a bias, every layer norm a weight and a bias.
+every linear layer has a bias, every layer norm a weight and a bias. The count is a
+whole number; whether it comes as int or as float is the same to the check.
 
 Worked number: ViT-B/16 has $P = 16$, $C = 3$, $D = 768$, $L = 12$ and hidden width
 3072. For images of side 224 and 1000 classes that is 86,567,656, in torchvision too.

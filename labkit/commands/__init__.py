@@ -18,8 +18,11 @@ from importlib import import_module
 
 from labkit.commands.problems import told
 
-COMMANDS = ("build", "lab", "weights", "validate", "experiment")
-COMMANDS += ("release", "grade", "report")
+COMMANDS = (
+    *("lab", "progress", "doctor", "weights"),  # learners'
+    *("release", "grade", "report"),  # instructors'
+    *("build", "validate", "experiment"),  # authors'
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,5 @@
-"""Right results from what the exercise asks to write out: a person is told."""
+"""Right results from what the exercise asks to write out: refused where a witness of
+the probe's sees it; where none does, a person is told."""
 
 import nbformat
 import pytest
@@ -45,14 +46,42 @@ SMUGGLED = {
 }
 
 
+# Neither the calls nor the graph of autograd show it: only the source does.
+HIDDEN = f"""class Norm(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            {UNSEEN}        y = torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps)
+            variance = x.var(-1, unbiased=False, keepdim=True)
+            ctx.save_for_backward(y, (variance + eps).rsqrt())
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            y, scale = ctx.saved_tensors
+            along = (g * y).mean(-1, keepdim=True)
+            return scale * (g - g.mean(-1, keepdim=True) - y * along)
+
+    y = Norm.apply(x)
+    {AFFINE}"""
+
+
 @pytest.mark.parametrize("tool", SMUGGLED)
-def test_a_smuggled_operation_is_flagged(mark, hand_in, master, tool):
-    found = mark(hand_in({"1.2": HEAD + SMUGGLED[tool]}))
+def test_a_smuggled_operation_is_refused(mark, hand_in, tool):
+    exercise = mark(hand_in({"1.2": HEAD + SMUGGLED[tool]})).by_number["1.2"]
+    assert exercise["outcome"] == "wrong", exercise["feedback"]
+    (verdict,) = [v for v in exercise["verdicts"] if v["passed"] is False]
+    assert verdict["property"] == "written out" and "layer_norm" in verdict["message"]
+    source, own = HEAD + SMUGGLED[tool], find("1.2").names
+    assert tool in flags.found(source, find("1.2").off_limits, own)  # unseen or not
+
+
+def test_what_no_witness_sees_is_flagged(mark, hand_in, master):
+    found = mark(hand_in({"1.2": HEAD + HIDDEN}))
     exercise = found.by_number["1.2"]
     assert exercise["outcome"] == "right", exercise["feedback"]  # points stay
     assert found.score == master.max_score
-    assert tool in exercise["flags"]
-    assert [n for n in found.notes if n.startswith("1.2: ") and tool in n]
+    assert set(exercise["flags"]) == {"_C", "layer_norm"}
+    assert [n for n in found.notes if n.startswith("1.2: ") and "_C" in n]
 
 
 def test_a_direct_one_is_not_right(mark, hand_in):
@@ -67,7 +96,7 @@ def test_result_page_and_report_say_so(
 ):
     root = course
     submit(root, "ada", hand_in())
-    submit(root, "eve", hand_in({"1.2": HEAD + SMUGGLED["_C"]}))
+    submit(root, "eve", hand_in({"1.2": HEAD + HIDDEN}))
     assert labkit("grade", root) == 0
     said = capsys.readouterr().out
     assert "eve: 1.2: the answer uses layer_norm, _C; see why." in said

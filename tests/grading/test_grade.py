@@ -84,7 +84,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
         ("import os\nos._exit(1)", "died", "process ended"),
         ("def batch_norm(*a, **k):\n    while True: pass", "time", "loop"),
         ("def batch_norm(*a, **k):\n    import os; os._exit(1)", "died", "ended"),
-        ("def batch_norm(*a, **k):\n    raise SystemExit(3)", "error", "SystemExit"),
+        ("def batch_norm(*a, **k):\n    raise SystemExit(3)", "wrong", "SystemExit"),
         ("def norm(x): return x", "undefined", "batch_norm is not defined"),
         ("batch_norm = 3", "wrong", "batch_norm"),
         ("def batch_norm(*a, **k): 1 / 0", "wrong", "ZeroDivisionError"),

@@ -52,6 +52,13 @@ def rms_eps_outside(x, weight=None, eps=1e-6):
 
 
 @RMSNorm.mistake
+def rms_keepdim_forgotten(x, weight=None, eps=1e-6):
+    """You left keepdim=True out. A mean square of shape (B, T) does not stretch over
+    the channels of (B, T, C); one of shape (B, T, 1) does."""
+    return affine(x / torch.sqrt(x.pow(2).mean(-1) + eps), weight, None)
+
+
+@RMSNorm.mistake
 def rms_without_root(x, weight=None, eps=1e-6):
     """You divided by the mean square; divide by its square root."""
     return affine(x / (x.pow(2).mean(-1, keepdim=True) + eps), weight, None)
@@ -82,6 +89,12 @@ def rms_one_plus_weight(x, weight=None, eps=1e-6):
     is the factor."""
     weight = None if weight is None else 1 + weight
     return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + eps), weight, None)
+
+
+@RMSNorm.mistake
+def rms_eps_missing(x, weight=None, eps=1e-6):
+    """You left eps out: sqrt(mean square + eps)."""
+    return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True)), weight, None)
 
 
 @RMSNorm.mistake
