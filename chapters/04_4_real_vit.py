@@ -341,13 +341,13 @@ plots.show(fig, "\n".join(lines), kind="photo")
 
 # %% [markdown]
 r"""
-Early neurons answer to a small pattern wherever it stands: points of light, in the
-night sky and on chrome. Later ones answer to things: of the nine patches of one neuron
-in layer 6 all but one are the same face. Do not read more into it than there is. Eight
-photographs hold one face and one motorcycle, so *a face* and *this face* cannot be told
-apart; and a neuron drawn at random has a subject too. Fewer and fewer neurons are above
-0 at a time, which is what a memory looked up by its keys would do. **Digits**, all
-strokes on black, could not have shown any of it.
+Early neurons answer to a small pattern wherever it stands: points of light and edges,
+on stars, lamps, fur and metal. Later ones answer to things: of the nine patches of one
+neuron in layer 6 all but one are the same face. Do not read more into it than there is.
+Eight photographs hold one face and one motorcycle, so *a face* and *this face* cannot
+be told apart; and a neuron drawn at random has a subject too. Fewer and fewer neurons
+are above 0 at a time, which is what a memory looked up by its keys would do.
+**Digits**, all strokes on black, could not have shown any of it.
 
 ## What the patches know
 
