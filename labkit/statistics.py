@@ -85,20 +85,30 @@ def around(values: Values) -> tuple[float, float]:
 
 
 def summary(
-    runs: "pandas.DataFrame", row: str, column: str, scale: float = 1, digits: int = 2
+    runs: "pandas.DataFrame",
+    row: str,
+    column: str,
+    scale: float = 1,
+    digits: int = 2,
+    beside: str = "",
 ) -> str:
     """What the runs of a record say, a line an arm: mean, 95 % interval, rate, budget.
 
     runs    rows of a record; those of seeds 0 to 7 are read
     row     the column that names the arms, in the order of the record
     column  whose mean is shown, times `scale`, with so many `digits` after the point
+    beside  a column whose mean stands before it, both with their names
     """
     lines = []
     for name, arm in runs[runs.seed < 8].groupby(row, sort=False):
         mean, *ends = (scale * value for value in interval(arm[column]))
         low, high = (f"{end:.{digits}f}" for end in ends)
         rate = f"rate {arm.lr.iloc[0]:g}, {arm.converged.sum()} of {len(arm)} converged"
-        lines.append(f"{name:26}{mean:7.{digits}f} [{low}, {high}]  {rate}")
+        said = f"{name:26}{mean:7.{digits}f}"
+        if beside:
+            first = scale * arm[beside].mean()
+            said = f"{name:20}{beside} {first:4.{digits}f}, {column} {mean:4.{digits}f}"
+        lines.append(f"{said} [{low}, {high}]  {rate}")
     return "\n".join(lines)
 
 
