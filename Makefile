@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: install book test notebooks experiments lab validate robust grade bench
+.PHONY: install book test notebooks experiments lab validate robust grade seeds bench
 
 install: .venv/installed
 
@@ -22,8 +22,8 @@ notebooks: install  ## .ipynb from .py, only what changed
 experiments: install  ## what the verdicts rest on, only what is missing
 	$(BIN)/labkit experiment --all
 
-lab: install  ## your copies of the labs, in work/
-	$(BIN)/labkit lab
+lab:  ## your copies of the labs and chapters, in work/; installs what they need, once
+	test -x $(BIN)/labkit || ($(PYTHON) -m venv .venv && $(PIP) --editable .) && $(BIN)/labkit lab
 
 validate: install  ## on a GPU: make validate DEVICE=cuda
 	$(BIN)/labkit validate --device $(or $(DEVICE),cpu)
@@ -33,6 +33,9 @@ robust: install  ## the outputs and the checks on stand-ins for other machines
 
 grade: install  ## make grade DIR=my-course
 	$(BIN)/labkit grade "$(or $(DIR),$(error say which course: make grade DIR=my-course))"
+
+seeds: install  ## no verdict depends on the seed: 200 seeds of every exercise
+	LABKIT_SEEDS=200 $(BIN)/pytest -n auto tests/exercises/test_seeds.py
 
 bench: install  ## grading against stock nbgrader, the model against PyTorch's own
 	$(BIN)/python benchmarks/grading.py && $(BIN)/python benchmarks/vit.py

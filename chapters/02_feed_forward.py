@@ -137,7 +137,7 @@ polynomial of degree two for three?
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 def random_signs(generator: torch.Generator, *shape: int) -> torch.Tensor:
     """−1 or +1, each as likely."""
     return 2.0 * torch.randint(2, shape, generator=generator) - 1
@@ -199,6 +199,7 @@ def two_bilinear(inputs: int) -> nn.Sequential:
     return nn.Sequential(first, Gated(16, 43, 1, no_activation))
 
 
+# %% tags=["definition"]
 ALONE = {  # the number of inputs → a network with one output
     "linear": lambda inputs: FeedForward(inputs, 64, 1, no_activation),
     "ReLU": lambda inputs: FeedForward(inputs, 64, 1, F.relu),
@@ -229,7 +230,7 @@ quadratic map and stays where the theorem holds it; two in a row have degree fou
 """
 
 
-# %%
+# %% tags=["hide-input"]
 def learn(bends: str, signs: int, lr: float = 1e-2, steps: int = 400, seed: int = 0):
     """Train one network on products of signs; its loss over all inputs, in nats."""
 
@@ -243,8 +244,10 @@ def learn(bends: str, signs: int, lr: float = 1e-2, steps: int = 400, seed: int 
     return F.softplus(-x.prod(-1) * run(x)[0, :, 0].cpu()).mean().item()
 
 
+# %%
 for name in ("GELU", "bilinear", "two bilinear"):
-    print(f"{name:12} three signs: {learn(name, 3):.2f} nats")
+    loss = learn(name, signs=3, lr=1e-2, steps=400, seed=0)
+    print(f"{name:12} three signs: {loss:.2f} nats")
 
 # %% [markdown]
 r"""
@@ -261,7 +264,7 @@ straight line explains 16 %.
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 def wave(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """128 numbers u in [-1, 1], and sin 6u: both (128, 1)."""
     u = 2 * torch.rand(128, 1, generator=generator) - 1
@@ -298,7 +301,7 @@ chapter.
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:  # to (B, h, T, D/h)
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
 
@@ -346,7 +349,7 @@ class Block(nn.Module):
         return x
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class Encoder(nn.Module):
     """Blocks of width 32 over four tokens: x (B, 4, inputs) to (B, 4, outputs)."""
 
@@ -385,6 +388,8 @@ PIECES = {
     "attention": plain.attention,
     "attention, equal weights": flat.attention,
 }
+
+# %%
 x, y, z = torch.randn(3, 2, 4, 32).to(device)
 for name, f in PIECES.items():
     off = (f(x + y - z) - f(x) - f(y) + f(z)).abs().max()
@@ -402,29 +407,17 @@ it?
 """
 
 
-# %% tags=["hide-input"]
+# %%
 #| name: fig-bends
-#| caption: The product of three signs, one block: mean loss of eight runs after 400
-#|   steps with its 95 % interval, by what bends. Grey line, ln 2.
+#| caption: The product of three signs, one block: mean loss of eight runs with its 95 %
+#|   interval, by what bends and by the number of steps. Grey line, ln 2.
 #| alt: With no bend the loss lies on the line of ln 2. With the norm alone it lies at
-#|   0.16 with a wide interval. All others lie at 0 or close to it.
-def losses(runs, row: str, column: str) -> dict:
-    """Of each arm the values of its eight runs, for `plots.dots`."""
-    arms = runs[runs.seed < 8].groupby(row, sort=False)
-    return {name: [arm[column]] for name, arm in arms}
-
-
+#|   0.16 with a wide interval after 400 steps and at 0 after 1,200. All others lie at
+#|   0 or close to it.
 short = {"activation, softmax, norm": "all three", "softmax, norm": "no activation"}
 block = bends[bends.place == "block"].replace({"bends": short})
-fig, ax = plt.subplots(figsize=(3.6, 2.8))
-plots.dots(ax, losses(block[block.steps == 400], "bends", "loss"), [""])
-ax.axvline(math.log(2), color=plots.GREY, linewidth=1)
-ax.set_xlabel("loss in nats")
-text = "loss in nats [95 % interval], by what bends"
-for steps in (400, 1200):
-    arms = block[block.steps == steps]
-    text += f"\n{steps:,} steps\n{summary(arms, 'bends', 'loss')}"
-plots.show(fig, text)
+knows_nothing = {"unit": "loss in nats", "lines": [math.log(2)]}
+plots.compare(block, "{bends}, {steps} steps", "loss", **knows_nothing)
 
 # %% [markdown]
 r"""
@@ -456,7 +449,7 @@ sigmoid, $x\,\sigma(x)$.
 them an error in the first, the second or the fourth decimal?
 """
 
-# %%
+# %% tags=["hide-input"]
 #| name: fig-activations
 #| caption: Three activations.
 #| alt: ReLU has a corner at zero; GELU and SiLU are smooth and dip below zero, GELU to
@@ -555,6 +548,7 @@ def even(D, H, shared=1, matrices=2, causal=False) -> float:
     return spare if causal else spare / 2
 
 
+# %%
 MODELS = {  # name: its length in tokens, and what macs() takes
     "ViT-B/16, 2020": (197, (768, 3072)),
     "GPT-3, 2020": (2048, (12288, 4 * 12288, 1, 2, True)),
@@ -666,6 +660,7 @@ for name in ("feed forward, GELU", "attention"):
     depends = (slopes.abs().amax((1, 3)) > 0).sum()  # pairs of tokens
     print(f"{name}: {depends} of 36 pairs of tokens have a derivative")
 
+# %%
 image = x.T[None]  # (1, D, T): a convolution wants the channels in the middle
 hidden = F.gelu(F.conv1d(image, plain.fc1.weight[..., None], plain.fc1.bias))
 out = F.conv1d(hidden, plain.fc2.weight[..., None], plain.fc2.bias)
@@ -712,6 +707,7 @@ other.load_state_dict(plain.state_dict())
 x = torch.randn(2, 4, 32).to(device)
 print(f"same weights: outputs differ by up to {(plain(x) - other(x)).abs().max():.2f}")
 
+# %%
 y = other.norm1(x)
 weight = torch.cat([other.qkv.weight, other.fc1.weight])  # (3 · 32 + 64, 32)
 bias = torch.cat([other.qkv.bias, other.fc1.bias])
@@ -737,7 +733,7 @@ and with their *product*. Attention must fetch, and what was fetched must be mul
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 def look_up(generator: torch.Generator, batch: int = 32):
     """Tokens (B, 4, 11) of name, question and three signs; the answers (B, 4, 4)."""
     names = torch.rand(batch, 4, generator=generator).argsort(-1)  # a permutation
@@ -758,7 +754,7 @@ questions only: attention is then linear in the signs.
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class CleanBlock(Block):
     """Queries and keys read names and questions (B, T, 8) only; no norm."""
 
@@ -798,16 +794,9 @@ three pay $\ln 2$, at best.
 
 # %%
 both = record("02_both_sublayers")
-both["arm"] = both.depth.astype(str) + " × " + both.form
-together = both[both.target == "signs, product"]
-clean = together[together.block == "clean"]
-print("clean block, loss of the product in nats [95 % interval]")
-print(summary(clean, "arm", "product"))
-fetched = clean[(clean.form != "no attention") & (clean.seed < 8)].signs
-print(f"the signs themselves, with attention: at most {fetched.max():.3f} in any run")
-only = both[both.target == "product"]
-print("1 × sequential, asked for the product and nothing else")
-print(summary(only, "form", "product"))
+clean = both[both.block == "clean"]
+print("clean block, loss in nats [95 % interval]")
+print(summary(clean, "{depth} × {form}, asked for {target}", "product", "signs"))
 
 # %% [markdown]
 r"""
@@ -815,11 +804,11 @@ As derived: three forms stay at ln 2, although all with attention have fetched t
 themselves. The sequential block multiplies them, and so do *two* parallel blocks: what
 the first has fetched, the network of the second can bend. A parallel block works one
 block late. (Why ask for the signs as well? Asked for the product alone, the sequential
-block learns nothing in as many steps: the last line.)
+block learns nothing in as many steps.)
 """
 
 
-# %%
+# %% tags=["hide-input"]
 def fetch(form: str, depth: int = 1, lr: float = 1e-2, steps: int = 300, seed: int = 0):
     """Train one clean network; its losses on signs and product, in nats."""
     make = partial(CleanEncoder, form, depth)
@@ -829,8 +818,9 @@ def fetch(form: str, depth: int = 1, lr: float = 1e-2, steps: int = 300, seed: i
     return loss[:3].mean().item(), loss[3].item()
 
 
+# %%
 for form, depth in (("sequential", 1), ("parallel", 1), ("parallel", 2)):
-    signs, product = fetch(form, depth)
+    signs, product = fetch(form, depth, lr=1e-2, steps=300, seed=0)
     print(f"{depth} × {form:10} signs {signs:.2f}, product {product:.2f} nats")
 
 # %% [markdown]
@@ -845,29 +835,20 @@ enough steps.
 of these change: no network, no attention, one parallel block?
 """
 
-# %% tags=["hide-input"]
+# %%
 #| name: fig-look-up
-#| caption: Mean loss of the product in the look-up, eight runs each, after 400 steps,
-#|   with its 95 % interval; grey line, ln 2.
-#| alt: Clean block. No attention, no network and one parallel block lie on the line of
-#|   ln 2; one and two sequential blocks and two parallel ones at 0. Usual block. Only
-#|   no attention lies on the line; one block without a network and one parallel block
-#|   lie near 0.4, all others near 0.
-usual = together[together.block == "usual"]
-fig, axes = plt.subplots(2, 1, figsize=(3.6, 4.8), sharex=True, height_ratios=(6, 7))
-for ax, runs, title in zip(axes, (clean, usual), ("clean", "usual"), strict=True):
-    plots.dots(ax, losses(runs[runs.steps == 400], "arm", "product"), [""])
-    ax.axvline(math.log(2), color=plots.GREY, linewidth=1)
-    ax.set_title(f"{title} block")
-axes[1].set_xlabel("loss of the product in nats")
-text = "usual block, loss of the product in nats [95 % interval]"
-for steps in (400, 1200):
-    arms = usual[usual.steps == steps]
-    text += f"\n{steps:,} steps\n{summary(arms, 'arm', 'product')}"
-text += "\n1,200 steps, right answers in percent\n"
-text += summary(usual[usual.steps == 1200], "arm", "right", scale=100, digits=1)
-fig.tight_layout()
-plots.show(fig, text)
+#| caption: Usual block: mean loss of the product in the look-up, eight runs each, with
+#|   its 95 % interval; grey line, ln 2.
+#| alt: Only no attention lies on the line of ln 2. One block without a network and one
+#|   parallel block lie near 0.4 after 400 steps, and lower after 1,200. All others lie
+#|   near 0.
+usual = both[both.block == "usual"]
+plots.compare(usual, "{depth} × {form}, {steps} steps", "product", **knows_nothing)
+
+# %%
+print("1,200 steps, product: right answers in percent [95 % interval]")
+longer, arm = usual[usual.steps == 1200], "{depth} × {form}"
+print(summary(longer, arm, "right", scale=100, digits=1))
 
 # %% [markdown]
 r"""
@@ -906,11 +887,11 @@ for form in ("parallel", "no attention", "no network"):
 
 # %% [markdown]
 r"""
-The two forms cannot be told apart. But then, without any attention the blocks read
-these digits *better*, and without a feed-forward network they lose about a point. A
-task that hardly misses either cannot say how well the two are arranged. This is the
-*negative control*: a benchmark says something about a component only if it fails
-without it.
+The two forms cannot be told apart (after 300 steps, when few runs had converged). But
+then, without any attention the blocks read these digits *better*, and without a
+feed-forward network they lose about a point. A task that hardly misses either cannot
+say how well the two are arranged. This is the *negative control*: a benchmark says
+something about a component only if it fails without it.
 
 **Verdict on S2.3: does not hold.** In the Transformer and in the Vision Transformer,
 the note's own equations included, the feed-forward network reads what attention wrote,
@@ -934,7 +915,7 @@ nothing is trained.
 """
 
 
-# %%
+# %% tags=["hide-input"]
 def stack(skip: bool, network: bool, depth: int = 12, D: int = 32, seed: int = 0):
     """How far 16 random tokens are apart after 0 … depth layers: mean of 20 draws."""
     generator = torch.Generator().manual_seed(seed)
@@ -951,6 +932,7 @@ def stack(skip: bool, network: bool, depth: int = 12, D: int = 32, seed: int = 0
     return shares
 
 
+# %%
 print("share not in common after layers  2,    4,   12")
 for skip in (False, True):
     for network in (False, True):
@@ -990,7 +972,7 @@ one expert's:
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class Experts(FeedForward):
     """A router gives each token one network: x (..., inputs) to (..., outputs)."""
 
@@ -1006,12 +988,12 @@ class Experts(FeedForward):
 
 
 # %%
-memory = record("02_memory")
-sizes = memory.experts.astype(str) + " × " + memory.hidden.astype(str)
-memory["network"] = sizes + " hidden"
-for column in ("known", "silenced", "elsewhere"):
-    print(f"facts known in percent [95 % interval]: {column}")
-    print(summary(memory, "network", column, scale=100, digits=1))
+memory, arm = record("02_memory"), "{experts} × {hidden} hidden"
+columns = ("known", "silenced", "elsewhere")
+print("facts known in percent [95 % interval]")
+print(summary(memory, arm, *columns, scale=100, digits=1))
+
+# %%
 for experts, hidden in ((1, 32), (1, 128), (4, 32)):
     net = Experts(16, hidden, 16, experts)
     weights = sum(p.numel() for n, p in net.named_parameters() if "weight" in n)
@@ -1021,11 +1003,11 @@ for experts, hidden in ((1, 32), (1, 128), (4, 32)):
 # %% [markdown]
 r"""
 Each fact hangs on a few hidden numbers: without its own four it is lost, without those
-of another fact most of what was known stays. In these 1,200 steps a network of 32
-hidden numbers learns part of the book, one of 128 all of it. Four experts of 32 hold as
-much as the wide one, with as many weights, and with little more work for each token
-than the narrow one. So whoever says what a network costs has to say whether weights or
-work are meant.
+of another fact most of what was known stays. In these 1,200 steps, after which none had
+converged, a network of 32 hidden numbers learns part of the book, one of 128 all of it.
+Four experts of 32 hold as much as the wide one, with as many weights, and with little
+more work for each token than the narrow one. So whoever says what a network costs has
+to say whether weights or work are meant.
 """
 
 # %% [markdown]

@@ -34,6 +34,7 @@ Afterwards you build it all yourself in [Lab
 
 # %%
 import math
+from functools import partial
 
 import matplotlib.pyplot as plt
 import torch
@@ -42,7 +43,7 @@ from torch.nn import functional as F
 from torch.utils.benchmark import Timer
 
 import labkit
-from labkit import about, around, interval, plots, record, seed_everything, train
+from labkit import about, around, plots, record, seed_everything, summary, train
 from labkit.explore import attention_explorer
 
 seed_everything(0)
@@ -178,7 +179,7 @@ right = layer(x, x, x)[0].detach()
 # %%
 own = [slice(i * d, (i + 1) * d) for i in range(h)]  # the channels of head i
 heads = [attention(x @ W_q[:, c], x @ W_k[:, c], x @ W_v[:, c])[0] for c in own]
-q, k, v = (split_heads(x @ W, h) for W in (W_q, W_k, W_v))
+q, k, v = (split_heads(x @ W, h) for W in (W_q, W_k, W_v))  # (B, h, T, d) each
 fused = F.scaled_dot_product_attention(q, k, v)
 ways = {
     "a loop, then concatenate": torch.cat(heads, -1) @ W_o,
@@ -186,6 +187,8 @@ ways = {
     "split, attend, merge": merge_heads(attention(q, k, v)[0]) @ W_o,
     "PyTorch's fused kernel": merge_heads(fused) @ W_o,
 }
+
+# %%
 for name, out in ways.items():
     gap = (out - right).abs().max().item()
     print(f"{name:25} {tuple(out.shape)}  off by {gap:.4f}")
@@ -208,6 +211,8 @@ bugs = {
 for name, out in bugs.items():
     gap = (out - right).abs().max().item()
     print(f"{name:27} {tuple(out.shape)}  off by {gap:.2f}")
+
+# %%
 number = torch.arange(1, T + 1)[:, None].expand(T, D)  # each token's own number
 for name, parts in ("split", split_heads(number, h)), ("view", number.reshape(h, T, d)):
     print(f"{name:5} heads read tokens {[part.unique().tolist() for part in parts]}")
@@ -269,7 +274,7 @@ must answer with the numbers. An error of 1 is what a guess of 0 has.
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class Directory(nn.Module):
     """One head of width d that finds entries by their names."""
 
@@ -307,47 +312,26 @@ r"""
 at which width does the error suffer?
 """
 
+
 # %%
-def said(rows, column):
-    """Mean, 95 % interval, learning rate, how many runs had converged."""
-    mean = "{:.3f} [{:.3f}, {:.3f}]".format(*interval(rows[column]))
-    done = f"{rows.converged.sum()} of {len(rows)} converged"
-    return f"{mean}, rate {rows.lr.iloc[0]:g}, {done}"
-
-
-scale = record("03_scale").query("seed < 8")
-found = dict(list(scale.groupby(["d", "divided", "start", "steps"])))
-for (width, divided, start, steps), rows in found.items():
-    arm = f"d = {width}, {'÷ √d' if divided else 'undivided'}, {start}, {steps} steps"
-    print(f"{arm}, first entropy {rows.entropy_start.mean():.1f}")
-    print(f"    error {said(rows, 'error')}")
-pair = (found[256, divided, "one", 400].error for divided in (False, True))
-p = labkit.sign_flip(*pair)
-print(f"d = 256, 400 steps, undivided against divided: p = {p:.3f}")
-
-# %% tags=["hide-input"]
 #| name: fig-scale
-#| caption: Error after 400 steps, mean and 95 % interval of eight seeds, each arm at
-#|   its own learning rate. Begun small, undivided scores first have the spread of
-#|   divided ones.
+#| caption: Error, mean and 95 % interval of eight seeds, each arm at its own learning
+#|   rate, by width and by how queries and keys start. Begun small, undivided scores
+#|   first have the spread of divided ones.
 #| alt: At width 8 divided and undivided scores end with the same error. At 64 the
 #|   undivided mean lies higher, with a long interval, because one run is stuck. At 256
 #|   it lies several times higher than the divided one; begun small it is nearly as low.
-fig, ax = plt.subplots(figsize=(5, 2.8))
-WAYS = (True, "one", "÷ √d"), (False, "one", "undivided"), (False, "small", "small")
-for n, (divided, start, label) in enumerate(WAYS):
-    widths = [w for w in (8, 64, 256) if (w, divided, start, 400) in found]
-    points = [interval(found[w, divided, start, 400].error) for w in widths]
-    mean, low, high = zip(*points, strict=True)
-    x = [w * 1.08 ** (n - 1) for w in widths]  # side by side
-    ax.plot(x, mean, "os^"[n], color=plots.COLOURS[n], label=label)
-    ax.vlines(x, low, high, color=plots.COLOURS[n])
-ax.set(xscale="log", yscale="log", xlim=(5, 400), xlabel="width d of the head")
-ax.set(xticks=(8, 64, 256), xticklabels=(8, 64, 256), ylabel="error")
-ax.minorticks_off()
-ax.legend(loc="lower left")
-ends = [found[256, divided, "one", 400].error.mean() for divided in (False, True)]
-plots.show(fig, f"error at d = 256: undivided {ends[0]:.3f}, divided {ends[1]:.3f}")
+runs = record("03_scale")
+runs["way"] = runs.divided.map({True: "÷ √d", False: "undivided"})
+arm = "d = {d}, {way}, {start}, {steps}"
+plots.compare(runs, arm, "error", unit="error", digits=3)
+
+# %%
+wide = runs.query("d == 256 and start == 'one' and steps == 400 and seed < 8")
+undivided, divided = wide[~wide.divided], wide[wide.divided]
+print(f"d = 256: undivided, first entropy {undivided.entropy_start.mean():.1f}")
+p = labkit.sign_flip(undivided.error, divided.error)
+print(f"undivided against divided, 400 steps: p = {p:.3f}")
 
 # %% [markdown]
 r"""
@@ -366,19 +350,13 @@ A part of it, for you to change: the width, the start, the rates, the seeds.
 
 # %%
 names, values = entries(torch.Generator().manual_seed(1000), 500)
-for divided in (True, False):
-    rows = found[256, divided, "one", 400]
-    runs = train(
-        lambda divided=divided: Directory(256, divided, "one"),
-        entries,
-        finding_error,
-        steps=400,
-        lr=float(rows.lr.iloc[0]),
-        seeds=range(2),
-    )
-    error = (runs(names, values).cpu() - values).square().mean()
-    way = "divided by √d" if divided else "undivided"
-    print(f"{way:14} error {about(error, *around(rows.error))}")
+for divide, recorded in ((True, divided), (False, undivided)):
+    make = partial(Directory, 256, divide, "one")
+    lr = recorded.lr.iloc[0]
+    nets = train(make, entries, finding_error, steps=400, lr=lr, seeds=[0, 1])
+    error = (nets(names, values).cpu() - values).square().mean()
+    way = "divided" if divide else "undivided"
+    print(f"{way:9} error {about(error, *around(recorded.error))}")
 
 # %% [markdown]
 r"""
@@ -458,39 +436,18 @@ heads on.
 """
 
 # %%
-runs = record("03_heads").query("seed < 8")
-errors = dict(list(runs.groupby(["heads", "width", "steps"])))
-for (heads, width, steps), rows in errors.items():
-    least = f"theorem ≥ {max(0, 1 - heads / 4):.2f}"
-    print(f"h = {heads}, queries and keys {width} wide, {steps} steps: {least}")
-    print(f"    error {said(rows, 'error')}")
-
-# %% tags=["hide-input"]
 #| name: fig-heads-error
 #| caption: Error after training, mean and 95 % interval of eight seeds, each arm at its
-#|   own learning rate. Bars, the least that the theorem allows.
-#| alt: Blue dots for equal parameters fall from 0.75 at one head over 0.50 at two to
-#|   0 at four and eight heads, each on the theorem's bar, and rise again far above
-#|   it at sixteen heads of width one. Red triangles, queries and keys two wide, lie
-#|   near 0 at four and sixteen heads.
-fig, ax = plt.subplots(figsize=(5, 3))
-EQUAL = [(1, 16), (2, 8), (4, 4), (8, 2), (16, 1)]
-OTHER = {"as wide as 16 / h": (EQUAL, "o", plots.BLUE)}
-OTHER["2 wide"] = ([(4, 2), (16, 2)], "^", plots.RED)
-OTHER["1 wide"] = ([(4, 1)], "s", plots.PURPLE)
-for label, (arms, mark, colour) in OTHER.items():
-    x = [math.log2(n) + 0.12 * (arms is not EQUAL) for n, _ in arms]
-    points = [interval(errors[*arm, 800].error) for arm in arms]
-    mean, low, high = zip(*points, strict=True)
-    ax.plot(x, mean, mark, color=colour, label=f"queries and keys {label}")
-    ax.vlines(x, low, high, color=colour)
-floor = [max(0, 1 - n / 4) for n, _ in EQUAL]
-ax.hlines(floor, [n - 0.3 for n in range(5)], [n + 0.3 for n in range(5)], plots.GREY)
-ax.set(xticks=range(5), xticklabels=[n for n, _ in EQUAL], xlabel="heads h")
-ax.set(ylim=(-0.03, 1.15), ylabel="mean squared error")
-ax.legend(loc="upper right")
-four, sixteen = (errors[n, 16 // n, 800].error.mean() for n in (4, 16))
-plots.show(fig, f"error of 4 heads {four:.2f}, of 16 heads {sixteen:.2f}")
+#|   own learning rate, by the number of heads and the width d of queries and keys. Grey
+#|   lines, the least that the theorem allows.
+#| alt: One head lies at 0.75, whether 16 or 64 wide, and two heads at 0.50, each on the
+#|   theorem's line. Four heads of width 4 lie at 0, of width 2 near it, of width 1 at
+#|   0.6. Eight heads of width 2 lie near 0. Sixteen heads of width 1 lie at 0.6, far
+#|   above their line, and at width 2 near 0.
+runs = record("03_heads")
+least = [max(0, 1 - heads / 4) for heads in (1, 1, 2, 4, 4, 4, 8, 16, 16, 16)]
+arm = "h = {heads}, d = {width}, {steps} steps"
+plots.compare(runs, arm, "error", unit="mean squared error", digits=3, lines=least)
 
 # %% [markdown]
 r"""
@@ -513,14 +470,8 @@ Run a part of it yourself. Other seeds, rates and budgets are welcome.
 # %%
 nets = {}
 for heads in (2, 4, 16):
-    runs = train(
-        lambda heads=heads: LookUp(heads, 16 // heads),
-        numbers,
-        squared_error,
-        steps=800,
-        lr=0.03,
-        seeds=range(3),
-    )
+    make = partial(LookUp, heads, 16 // heads)
+    runs = train(make, numbers, squared_error, steps=800, lr=0.03, seeds=range(3))
     nets[heads] = runs.nets
     digits = 2 if heads < 16 else 1
     print(f"h = {heads:2}: errors", *[f"{e:.{digits}f}" for e in exact_error(runs)])
@@ -574,13 +525,11 @@ one head leaves, by the theorem, an error of $1 - 1/2$: can the network mend tha
 """
 
 # %%
-codes = record("03_symbols").query("seed < 8")
-for (carries, heads, hidden), rows in codes.groupby(["carries", "heads", "hidden"]):
-    first, second = rows["first"].mean(), rows["second"].mean()
-    arm = f"{carries}, h = {heads}, {'network' if hidden else 'W^O only'}"
-    print(f"{arm}: largest weights {first:.2f} and {second:.2f}")
-    what = "share wrong" if carries == "symbols" else "error"
-    print(f"    {what} {said(rows, 'missed')}")
+columns = {"first": "largest weight", "second": "second weight"}
+runs = record("03_symbols").rename(columns=columns | {"missed": "wrong (or error)"})
+runs["behind"] = runs.hidden.map({0: "W^O only", 64: "network"})
+arm = "{carries}, h = {heads}, {behind}"
+print(summary(runs, arm, "wrong (or error)", *columns.values(), digits=3))
 
 # %% [markdown]
 r"""
@@ -644,6 +593,8 @@ layers = {
     f"convolution of size {size}": nn.Conv1d(16, 4, size, padding="same").to(device)
     for size in (1, 3, 7)
 }
+
+# %%
 calls = {name: lambda x, f=f: f(x.mT).mT for name, f in layers.items()}
 calls["four heads"] = lambda x: attention(x @ W[0], x @ W[1], x @ W[2])[0]
 for name, call in calls.items():
@@ -702,6 +653,7 @@ def head_by_hand(alpha: float, down: int, right: int) -> torch.Tensor:
     return (query @ key.T).softmax(-1)
 
 
+# %% tags=["hide-input"]
 attention_explorer(
     {
         "the patch itself (α = 3)": head_by_hand(3.0, 0, 0),
@@ -720,7 +672,7 @@ pixels, two layers of four heads. (Chapter 4 explains it.)
 """
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class Block(nn.Module):
     """One pre-norm block of the Transformer."""
 
@@ -817,7 +769,8 @@ for (task, start, steps), rows in far.groupby(["task", "start", "steps"]):
             f"{entropy.mean():.2f}, largest weight {largest.mean():.2f}"
         )
     if task == "digits":
-        print(f"{'':6} right on test images: {1 - rows.missed.mean():.1%}")
+        done = f"{rows.converged.sum()} of {len(rows)} converged"
+        print(f"{'':6} right on test images: {1 - rows.missed.mean():.1%}, {done}")
 
 # %% tags=["hide-input"]
 #| name: fig-distance
@@ -1033,7 +986,7 @@ def past(T):
     return torch.ones(T, T, dtype=torch.bool, device=device).tril()
 
 
-# %% tags=["definition"]
+# %% tags=["definition", "hide-input"]
 class Language(nn.Module):
     """Tokens (B, 24) to scores (B, 24, 16) of the next one."""
 
@@ -1089,16 +1042,10 @@ learns to go on?
 """
 
 # %%
-induction = record("03_induction").query("seed < 8")
-kinds = ["layers", "heads", "shared", "dim", "steps"]
-arms = {kind: rows for kind, rows in induction.groupby(kinds)}
-for (layers, heads, _, dim, steps), rows in arms.items():
-    if heads == 4:
-        continue  # they come later
-    net = f"L = {layers}, h = {heads}, D = {dim}, {steps:4} steps"
-    previous, prefix = rows.previous.mean(), rows.prefix.mean()
-    print(f"{net}, weights: previous {previous:.2f}, behind a copy {prefix:.2f}")
-    print(f"    loss {said(rows, 'loss')}")
+columns = {"previous": "weight on previous", "prefix": "weight behind a copy"}
+runs = record("03_induction").rename(columns=columns)
+arm = "L = {layers}, h = {heads}, D = {dim}, {steps} steps"
+print(summary(runs.query("heads == 2"), arm, "loss", *columns.values()))
 
 # %% tags=["hide-input"]
 #| name: fig-induction
@@ -1109,7 +1056,8 @@ for (layers, heads, _, dim, steps), rows in arms.items():
 #|   steeply within about fifty steps. In the same steps the weight of a first-layer
 #|   head on the previous token and of a second-layer head behind an earlier copy rise.
 COURSE = (25, 50, 75, 100, 125, 150, 200, 300, 450, 600)
-one, two = arms[1, 2, 1, 32, 600], arms[2, 2, 1, 32, 600]
+alike = runs.query("heads == 2 and dim == 32 and steps == 600 and seed < 8")
+one, two = (alike[alike.layers == layers] for layers in (1, 2))
 fig, axes = plt.subplots(2, 1, figsize=(5, 4.4), sharex=True)
 for ax, rows, name, label, colour in (
     (axes[0], one, "loss", "one layer", plots.RED),
@@ -1139,20 +1087,12 @@ See it happen; other seeds are welcome, and one layer may have more of everythin
 
 # %%
 fresh = [part.to(device) for part in repeats(torch.Generator().manual_seed(1000), 250)]
-for layers in (2, 1):
-    runs = train(
-        lambda layers=layers: Language(layers),
-        repeats,
-        next_error,
-        steps=600,
-        lr=0.01,
-        seeds=[0],
-        warmup=0.05,
-    )
+options = {"steps": 600, "lr": 0.01, "seeds": [0], "warmup": 0.05}
+for layers, recorded in ((2, two), (1, one)):
+    net = train(partial(Language, layers), repeats, next_error, **options).nets[0]
     with torch.no_grad():
-        loss = next_error(runs.nets[0], *fresh)
-    rows = arms[layers, 2, 1, 32, 600]
-    print(f"L = {layers}: loss", about(loss, *around(rows.loss)))
+        loss = next_error(net, *fresh)
+    print(f"L = {layers}: loss", about(loss, *around(recorded.loss)))
 
 # %% [markdown]
 r"""
@@ -1173,22 +1113,22 @@ for shared, name in ((1, "keys for every head"), (4, "for four"), (32, "for all 
     print(f"{name:19} {2 * kept / 2**30:4.0f} GiB at two bytes a number")
 
 # %%
-own, shared, narrow = (
-    arms[2, 4, n, dim, 600] for n, dim in ((1, 32), (4, 32), (1, 24))
-)
-for name, rows in ("own", own), ("one for all", shared), ("own, narrower", narrow):
-    print(f"four heads, keys: {name}, {rows.parameters.iloc[0]:,} parameters")
-    print(f"    loss {said(rows, 'loss')}")
-p = labkit.sign_flip(own.loss, shared.loss)
-print(f"own against one for all: p = {p:.3f}")
-first = arms[2, 2, 1, 32, 600]["first"].mean()
-print(f"induction head with nothing to find: first token {first:.1f} × the even weight")
+four = runs[runs.heads == 4]
+arm = "one key for {shared} of 4 heads, D = {dim}, {parameters:,} parameters"
+print(summary(four, arm, "loss"))
+wide = four.query("dim == 32 and seed < 8")
+own = wide[wide.shared == 1].loss
+for n in (2, 4):
+    p = labkit.sign_flip(own, wide[wide.shared == n].loss)
+    print(f"a key for every head against one for {n}: p = {p:.3f}")
 
 # %% [markdown]
 r"""
-One set of keys and values for four heads costs a little loss here and saves three
-quarters of the cache. It also has fewer parameters, so this does not say what the
-sharing alone costs; but a network that is smaller still, narrow instead, loses more.
+Shared by two or by all four heads, keys and values cost a few hundredths of a nat here,
+where the second layer gained more than one, and half or three quarters of the cache is
+saved. There are also fewer parameters, so this does not say what the sharing alone
+costs; but a network that is smaller still, narrow instead, loses more. (Most of these
+runs had not converged.)
 """
 
 # %% [markdown]
@@ -1202,7 +1142,7 @@ the angles only: on the *distance*, not on the place.
 """
 
 
-# %%
+# %% tags=["hide-input"]
 def rotated(x, places):
     """Turn each pair of channels of x (T, d) by place × its frequency."""
     frequency = 10_000 ** (-torch.arange(0, x.shape[-1], 2) / x.shape[-1])
@@ -1212,6 +1152,7 @@ def rotated(x, places):
     return torch.stack(turned, -1).flatten(-2)
 
 
+# %%
 q, k = torch.randn(2, 6, 8).to(device)
 here, later = (
     rotated(q, places) @ rotated(k, places).mT
@@ -1227,8 +1168,17 @@ r"""
 The softmax has to share out a weight of 1 even where a head finds nothing. Xiao et al.
 2023 {cite}`xiao2023` describe language models that then put it on the first tokens,
 *attention sinks*, and break when these are dropped from the cache. Our induction head
-is in that place as long as the block is new; but it gives the first token less than
-even weights would (printed above). This network does not show a sink.
+is in that place as long as the block is new. How much does it give the first token
+then, as a multiple of the even weight?
+"""
+
+# %%
+mean, low, high = labkit.interval(two["first"])
+print(f"first token: {mean:.2f} [{low:.2f}, {high:.2f}] of the even weight")
+
+# %% [markdown]
+r"""
+Less than even weights would: this network does not show a sink.
 
 ### Pruning
 

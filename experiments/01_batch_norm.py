@@ -20,7 +20,12 @@ FACTORS = ("norm", "batch", "labels", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 ACCURACIES = ("train", "valid", "test", "in_company")
 TOLERANCE = {"loss_20": 2e-3} | dict.fromkeys(ACCURACIES, 0.009)
-RESTS_ON = {"loss_20": 0.1} | dict.fromkeys(ACCURACIES, 0.02)
+LAYER, BATCH = "norm == 'layer' and batch ==", "norm == 'batch' and batch =="
+SIZES = ("4 and steps == 400", "32 and steps == 400", "32 and steps == 800")
+RESTS_ON = {
+    "test": [(f"{LAYER} {size}", f"{BATCH} {size}") for size in SIZES],
+    "in_company": [(f"{LAYER} 4", f"{BATCH} 4")],
+}
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 CHOOSE, READ = (100, 101, 102), range(8)
@@ -103,4 +108,4 @@ def _in_company(net, x, y, batch):
 
 def checked(row):
     calm = row["labels"] == "true" and row["steps"] == 400 and row["test"] > 0.9
-    return ["loss_20", "test"] if calm else ["loss_20"]
+    return ["loss_20", "test", "in_company"] if calm else ["loss_20"]

@@ -3,12 +3,13 @@
 Varied: the norm and its place, the depth, the size of the residual branches at the
 start, the learning rate, warm-up, the budget. A row is one network, trained on digits.
 
-Map    three norms at depths 4 and 12, three sizes of the branches × four learning
-       rates; two more norms at depth 12, three rates; 250 steps, seeds 100 to 102
-Read   three norms at depth 12 in two cells, seeds 0 to 7; where post-norm fails, also
-       with warm-up for half of the steps, and with 600 steps; pre-norm and none at the
-       size and rate that did best on validation images, seeds 100 to 102, also with
-       1,000 steps
+Map    five arms at depth 12, three of them at depth 4: three sizes of the branches ×
+       four learning rates or more; 250 steps, seeds 100 to 102
+Read   seeds 0 to 7 at depth 12: every arm in two cells, and at the size and rate that
+       did best on validation images, seeds 100 to 102; pre-norm and none also with
+       1,000 steps, at the best rate for these; where post-norm fails, also with warm-up
+       for half of the steps, and with 600 steps; the stream of pre- and peri-norm at
+       three rates
 Must not work   pre-norm with shuffled labels
 """
 
@@ -26,7 +27,19 @@ FACTORS = ("norm", "depth", "labels", "steps", "warmup", "scale", "lr", "seed")
 TOGETHER = ("scale", "lr", "seed")
 TOLERANCE = {"start": 1e-3, "train": 0.012, "valid": 0.012, "test": 0.012}
 TOLERANCE |= {"stream_start": 0.1, "stream_end": 1.0}
-RESTS_ON = {"start": 0.01, "train": 0.025, "valid": 0.025, "test": 0.025}
+AT = "depth == 12 and labels == 'true' and warmup == 0 and steps == 250"
+SMALL, HERE, THERE = (
+    f"{AT} and scale == {scale} and lr == {lr}"
+    for scale, lr in ((0.2, 0.01), (1, 0.01), (3, 0.003))
+)
+RESTS_ON = {
+    "test": [
+        (f"norm == 'pre' and {HERE}", f"norm == 'post' and {HERE}"),
+        (f"norm == 'pre' and {THERE}", f"norm == 'post' and {THERE}"),
+        (f"norm == 'pre' and {THERE}", f"norm == 'none' and {THERE}"),
+        (f"norm == 'pre' and {SMALL}", f"norm == 'none' and {SMALL}"),
+    ]
+}
 
 SCALES, RATES = (0.2, 1.0, 3.0), (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 COMMON = ((1.0, 1e-2), (3.0, 3e-3))  # (scale, lr)
@@ -35,20 +48,25 @@ CHOOSE, READ = (100, 101, 102), range(8)
 
 def settings(record):
     """The map first; then what is read from it."""
-    for norm in ("pre", "post", "none"):
+    for norm in ARMS:
         yield from _map(norm, 12, RATES[1:5])
-        yield from _map(norm, 4, RATES[1:5])
+        yield from _map(norm, 12, _beyond(record, norm))
         yield from _read(norm, COMMON)
-    for norm in ("peri", "tanh"):
-        yield from _map(norm, 12, RATES[2:5])
+        if best := _best(record, norm):
+            yield from _read(norm, [best])
+    for norm in ("pre", "post", "none"):
+        yield from _map(norm, 4, RATES[1:5])
+    for norm in ("pre", "none"):
+        if best := _best(record, norm):
+            cells = [(best[0], lr) for lr in RATES[1:5]]
+            yield from _rows(norm, 12, cells, CHOOSE, steps=1000)
+        if best := _best(record, norm, steps=1000):
+            yield from _read(norm, [best], steps=1000)
     yield from _read("post", COMMON[:1], warmup=0.5)
     yield from _read("post", COMMON[:1], steps=600)
     yield from _read("pre", COMMON[:1], depth=4, labels="shuffled")
-    for norm in ("pre", "none"):
-        yield from _map(norm, 12, _rates(record, norm))
-        if best := _best(record, norm):
-            yield from _read(norm, [best])
-            yield from _read(norm, [best], steps=1000)
+    for norm in ("pre", "peri"):
+        yield from _read(norm, [(SCALES[0], lr) for lr in RATES[2:5]])
 
 
 def _map(norm, depth, rates):
@@ -65,17 +83,18 @@ def _rows(norm, depth, cells, seeds, labels="true", steps=250, warmup=0.0):
         yield arm | dict(scale=scale, lr=lr, seed=seed)
 
 
-def _rates(record, norm):
-    """One more beyond the end of the four where the best one stands there."""
+def _beyond(record, norm):
+    """One more rate beyond the end of the four where the best one stands there."""
     _, lr = _best(record, norm) or (None, RATES[2])
     return RATES[:1] if lr <= RATES[1] else RATES[5:] if lr >= RATES[4] else ()
 
 
-def _best(record, norm):
+def _best(record, norm, steps=250):
     """(scale, lr) with the best mean on the validation images; None before the map."""
     if record.empty:
         return None
     rows = record.query("norm == @norm and depth == 12 and seed >= 100")
+    rows = rows[rows.steps == steps]
     return None if rows.empty else rows.groupby(["scale", "lr"]).valid.mean().idxmax()
 
 

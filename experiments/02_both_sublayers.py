@@ -26,7 +26,15 @@ CleanEncoder, Encoder, logistic, look_up = definitions(
 FACTORS = ("block", "form", "depth", "target", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 TOLERANCE = {"signs": 0.02, "product": 0.02, "right": 0.02}
-RESTS_ON = {"signs": 0.2, "product": 0.2, "right": 0.2}
+CLEAN = "block == 'clean' and target == 'signs, product'"
+STUCK = ("no network", "no attention", "parallel")
+RESTS_ON = {
+    "product": [
+        (f"{CLEAN} and depth == 1 and form == '{form}'", f"{CLEAN} and {learns}")
+        for form in STUCK
+        for learns in ("form == 'sequential'", "form == 'parallel' and depth == 2")
+    ]
+}
 FORMS = (
     ("sequential", 1), ("no network", 1), ("no attention", 1), ("parallel", 1),
     ("sequential", 2), ("parallel", 2), ("no network", 2),

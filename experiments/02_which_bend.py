@@ -29,7 +29,23 @@ no_activation = definitions("02_feed_forward", "no_activation")
 FACTORS = ("place", "task", "bends", "steps", "lr", "seed")
 TOGETHER = ("lr", "seed")
 TOLERANCE = {"loss": 0.02, "score": 0.03}
-RESTS_ON = {"loss": 0.2, "score": 0.15}
+TWO = "place == 'alone' and task == '2 signs' and bends =="
+THREE = "place == 'alone' and task == '3 signs' and bends =="
+WAVE = "task == 'wave' and bends =="
+IN = "place == 'block' and bends =="
+RESTS_ON = {
+    "loss": [
+        (f"{TWO} 'linear'", f"{TWO} 'ReLU'"),
+        (f"{THREE} 'bilinear'", f"{THREE} 'two bilinear'"),
+        (f"{IN} 'none'", f"{IN} 'norm'"),
+        (f"{IN} 'none'", f"{IN} 'softmax'"),
+        (f"{IN} 'none'", f"{IN} 'softmax, norm'"),
+    ],
+    "score": [
+        (f"{WAVE} 'bilinear'", f"{WAVE} 'two bilinear'"),
+        (f"{WAVE} 'two bilinear'", f"{WAVE} 'ReLU'"),
+    ],
+}
 IN_BLOCK = (
     "activation, softmax, norm",
     "softmax, norm",

@@ -29,9 +29,12 @@ COURSE = (25, 50, 75, 100, 125, 150, 200, 300, 450, 600)
 LOOKS = ("previous", "prefix")
 TOLERANCE = {"loss_20": 1e-3, "loss": 0.1, "right": 0.04, "previous": 0.15}
 TOLERANCE |= {"prefix": 0.15, "first": 0.3}
-RESTS_ON = {"loss": 0.5, "right": 0.2, "previous": 0.4, "prefix": 0.4}
-ARMS = [(2, 2, 1, 32), (1, 2, 1, 32), (1, 2, 1, 48)]
-ARMS += [(2, 4, 1, 32), (2, 4, 4, 32), (2, 4, 1, 24)]
+TWO_LAYERS = ("heads == 2 and layers == 2", "shared == 2", "shared == 4")
+PAIRS = [(several, "layers == 1") for several in TWO_LAYERS]
+RESTS_ON = dict.fromkeys(("loss", "right", "previous", "prefix"), PAIRS)
+ARMS = [(2, 2, 1, 32, 600), (1, 2, 1, 32, 600), (1, 2, 1, 32, 1800)]
+ARMS += [(1, 2, 1, 48, 600), (2, 4, 1, 24, 600)]
+ARMS += [(2, 4, shared, 32, 600) for shared in (1, 2, 4)]
 TOLERANCE |= {f"{name}_at_{step}": 0.5 for name in ("loss", *LOOKS) for step in COURSE}
 
 
@@ -41,12 +44,8 @@ def checked(row):
 
 
 def settings(record):
-    arms = [dict(zip(FACTORS[:5], (*arm, 600), strict=True)) for arm in ARMS]
-    chosen = list(tuned(record, arms, "loss", slack=0.01, rates=(3e-3, 1e-2, 3e-2)))
-    yield from chosen
-    for setting in chosen:  # three times the steps for one layer, at its own rate
-        if setting["layers"] == 1 and setting["dim"] == 32 and setting["seed"] < 8:
-            yield setting | dict(steps=1800)
+    arms = [dict(zip(FACTORS[:5], arm, strict=True)) for arm in ARMS]
+    yield from tuned(record, arms, "loss", slack=0.01, rates=(3e-3, 1e-2, 3e-2))
 
 
 def run(settings):

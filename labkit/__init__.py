@@ -15,6 +15,7 @@ WHERE = {  # names that are objects in a module; the others are modules
     "check": "learning.check",
     "device": "runtime",
     "interval": "statistics",
+    "progress": "learning.progress",
     "record": "experiment",
     "seed_everything": "runtime",
     "sign_flip": "statistics",

@@ -12,14 +12,14 @@ words, "exercise-1-2" and "check-1-2" as the names of its cells; and lab 4.2 is
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from symtable import SymbolTable, symtable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # nbformat takes a second, and most who come here want a number
@@ -31,6 +31,10 @@ HEADING = re.compile(
 )
 # What may stand in the brackets of a heading, with commas between.
 DETAIL = re.compile(r"(?P<points>\d+) points?|bonus")
+# A line below the heading. Grading gives an exercise its own answer, and these.
+BUILDS_ON = re.compile(
+    r"^Builds on (?P<numbers>\d+(?:\.\d+)+(?:(?:, | and )\d+(?:\.\d+)+)*)", re.MULTILINE
+)
 CHECK = re.compile(r'^check\("(?P<number>[\d.]+)", [\w, ]+\)$')
 NAMED = re.compile(r"(?:lab_)?(?P<section>\d+(?:_\d+)*)(?:_|$)")
 
@@ -238,11 +242,36 @@ def lab_from_solution(solution: NotebookNode, name: str) -> NotebookNode:
         nbgrader.ComputeChecksums,
     ):
         lab, resources = step().preprocess(lab, resources)
-    for cell in lab.cells:
-        if "exercise" in cell.metadata.get("tags", []):
-            ast.parse(cell.source)  # a stub is valid Python before it is filled in
+    let_all_run(lab)
     lab.metadata.labkit = {"lab": name, "digest": digest(lab)}
     return lab
+
+
+def let_all_run(lab: NotebookNode) -> None:
+    """Tag what fails while an answer is missing, so that *Run All* goes on.
+
+    That is each check, and each given cell that uses an answer or what was made of one.
+    """
+    unwritten: set[str] = set()
+    for cell in lab.cells:
+        if cell.cell_type != "code":
+            continue
+        tags = cell.metadata.get("tags", [])
+        # a stub is valid Python before it is filled in
+        names = symtable(cell.source, cell.id, "exec")
+        waits = "check" in tags or not unwritten.isdisjoint(_used(names))
+        if "exercise" in tags or waits:
+            unwritten |= {n.get_name() for n in names.get_symbols() if n.is_assigned()}
+        if waits and "exercise" not in tags:
+            cell.metadata.tags = sorted({*tags, "raises-exception"})
+
+
+def _used(names: SymbolTable) -> set[str]:
+    """The names that a cell takes from other cells, inside its functions too."""
+    inner = set().union(*map(_used, names.get_children()))
+    if names.get_type() == "module":
+        return inner | {n.get_name() for n in names.get_symbols() if n.is_referenced()}
+    return inner | {n.get_name() for n in names.get_symbols() if n.is_global()}
 
 
 @cache
@@ -293,23 +322,30 @@ class Question:
     points: float
     answers: tuple[str, ...]  # grade ids of its answer cells
     check: str  # grade id of its check cell
+    builds_on: tuple[str, ...] = ()  # other exercises, and what they build on
 
 
 @dataclass(frozen=True)
 class Master:
-    """A lab without answers, and the questions in it."""
+    """A lab without answers, the questions in it, and the course's own answers.
+
+    solutions  by the grade id of an answer cell
+    """
 
     lab: str
     notebook: NotebookNode
     questions: tuple[Question, ...]
+    solutions: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_solution(cls, path: Path) -> Master:
         """Take the answers out of a solution notebook, as the release does."""
         from nbformat import read
 
-        notebook = lab_from_solution(read(path, as_version=4), path.stem)
-        return cls(path.stem, notebook, tuple(_questions(notebook)))
+        solution = read(path, as_version=4)
+        notebook = lab_from_solution(solution, path.stem)
+        answers = {grade_id(c, "solution"): c.source for c in solution.cells}
+        return cls(path.stem, notebook, tuple(_questions(notebook)), answers)
 
     @property
     def digest(self) -> str:
@@ -338,15 +374,25 @@ def grade_id(cell: dict, kind: str) -> str:
 
 
 def _questions(notebook: NotebookNode) -> Iterator[Question]:
-    titles, answers = {}, []
+    """Raises SourceError for an exercise that builds on one that is not before it."""
+    titles, answers, wanted, known = {}, [], [], {}
     for cell in notebook.cells:
         if heading := Heading.read(cell.source):
             titles[heading.number] = heading.title
+        if cell.cell_type == "markdown" and (line := BUILDS_ON.search(cell.source)):
+            wanted = re.split(", | and ", line["numbers"])
         if answer := grade_id(cell, "solution"):
             answers.append(answer)
         if check := grade_id(cell, "grade"):
             number = number_of(check)
+            if unknown := set(wanted) - set(known):
+                raise SourceError(
+                    f"exercise {number} builds on {', '.join(sorted(unknown))}, which "
+                    "is not before it"
+                )
             points = cell.metadata.nbgrader.points
-            title = titles.get(number, "")
-            yield Question(number, title, points, tuple(answers), check)
-            answers = []
+            needed = {n for base in wanted for n in (base, *known[base])}
+            known[number] = tuple(n for n in known if n in needed)
+            of = number, titles.get(number, ""), points, tuple(answers), check
+            yield Question(*of, known[number])
+            answers, wanted = [], []

@@ -44,6 +44,8 @@ def write(path: Path, data: str | bytes, mode: int | None = None) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as problem:
         temporary.unlink(missing_ok=True)
+        if isinstance(problem, OSError) and not problem.filename:  # a full disk
+            problem.filename = str(path)
         raise

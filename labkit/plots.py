@@ -4,6 +4,7 @@ import io
 import math
 from base64 import b64encode
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -15,7 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
 from PIL import Image
 
-from labkit.statistics import interval
+from labkit.statistics import arms, interval, summary
+
+if TYPE_CHECKING:
+    import pandas
 
 # Okabe and Ito's colours, told apart by colour-blind readers (https://jfly.uni-koeln.de/
 # color/). The book turns figures over in the dark, keeping the hue: none is near white.
@@ -219,15 +223,21 @@ def heat(
     ax.grid(False)
 
 
-def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) -> None:
+def dots(
+    ax: Axes,
+    arms: dict[str, Sequence[Sequence[float]]],
+    names: Sequence,
+    digits: int = 2,
+) -> None:
     """Draw means with their 95 % intervals: a row an arm, its series side by side.
 
     arms   name of a row: the values of each series, one number a run
     names  of the series, in the order of the colours
+    digits after the point, to which they are rounded
     """
     for row, series in enumerate(arms.values()):
         for n, (values, colour) in enumerate(zip(series, COLOURS, strict=False)):
-            mean, low, high = np.round(interval(values), 2)
+            mean, low, high = np.round(interval(values), digits)
             y = row + 0.24 * (n - (len(series) - 1) / 2)
             ax.plot([low, high], [y, y], color=colour, lw=3)
             ax.plot(mean, y, "o", color=colour, label=None if row else names[n])
@@ -235,6 +245,52 @@ def dots(ax: Axes, arms: dict[str, Sequence[Sequence[float]]], names: Sequence) 
     ax.set_yticks(range(len(arms)), arms)
     if len(names) > 1:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names))
+
+
+def compare(
+    runs: "pandas.DataFrame",
+    by: str,
+    *columns: str,
+    unit: str,
+    scale: float = 1,
+    digits: int = 2,
+    lines: Sequence[float] = (),
+) -> None:
+    """Show what the runs of a record say, drawn and printed: means with intervals.
+
+    runs, by, columns, scale, digits   as in labkit.summary; a row an arm
+    unit   below the axis
+    lines  where grey lines stand: one for the whole figure, or one for each arm
+    """
+    read = arms(runs, by)
+    values = {
+        name: [scale * arm[column] for column in columns] for name, arm in read.items()
+    }
+    height = 0.9 + (0.1 + 0.16 * len(columns)) * len(read)
+    fig, ax = plt.subplots(figsize=(3.6, height))
+    if len(lines) == 1:
+        ax.axvline(lines[0], color=GREY, linewidth=1)
+    for row, line in enumerate(lines if len(lines) > 1 else ()):
+        ax.plot([line, line], [row - 0.4, row + 0.4], color=GREY, linewidth=1)
+    dots(ax, values, columns, digits)
+    ax.set_xlabel(unit)
+    show(fig, summary(runs, by, *columns, scale=scale, digits=digits))
+
+
+def maps(cells: "pandas.Series", names: Sequence[str]) -> None:
+    """Show a table of percentages for every name, as in `heat`, two side by side.
+
+    cells  a percentage for each (name, row, column)
+    """
+    rows = math.ceil(len(names) / 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(5.0, 1.95 * rows), squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, name in zip(axes.flat, names, strict=False):
+        grid = cells[name].unstack()
+        heat(ax, grid.to_numpy(), grid.index, grid.columns, name)
+    fig.tight_layout()
+    show(fig, f"{len(cells)} settings")
 
 
 def band(ax: Axes, steps: Sequence[float], curves: np.ndarray, **style) -> None:

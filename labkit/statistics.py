@@ -86,30 +86,53 @@ def around(values: Values) -> tuple[float, float]:
 
 def summary(
     runs: "pandas.DataFrame",
-    row: str,
-    column: str,
+    by: str,
+    *columns: str,
     scale: float = 1,
     digits: int = 2,
-    beside: str = "",
 ) -> str:
-    """What the runs of a record say, a line an arm: mean, 95 % interval, rate, budget.
+    """What the runs of a record say, arm by arm: mean, 95 % interval, rate, budget.
 
-    runs    rows of a record; those of seeds 0 to 7 are read
-    row     the column that names the arms, in the order of the record
-    column  whose mean is shown, times `scale`, with so many `digits` after the point
-    beside  a column whose mean stands before it, both with their names
+    runs     rows of a record
+    by       what names an arm, in the order of the record: a column, or a text with
+             columns in braces, as in "h = {heads}, {steps} steps"
+    columns  whose means are shown, times `scale`, with so many `digits` after the
+             point; several have a line each
     """
+    found = arms(runs, by)
+    width = max(map(len, (*found, *(f"    {name}" for name in columns))))
     lines = []
-    for name, arm in runs[runs.seed < 8].groupby(row, sort=False):
-        mean, *ends = (scale * value for value in interval(arm[column]))
-        low, high = (f"{end:.{digits}f}" for end in ends)
-        rate = f"rate {arm.lr.iloc[0]:g}, {arm.converged.sum()} of {len(arm)} converged"
-        said = f"{name:26}{mean:7.{digits}f}"
-        if beside:
-            first = scale * arm[beside].mean()
-            said = f"{name:20}{beside} {first:4.{digits}f}, {column} {mean:4.{digits}f}"
-        lines.append(f"{said} [{low}, {high}]  {rate}")
+    for name, arm in found.items():
+        said = [] if "{lr" in by else [f"rate {arm.lr.iloc[0]:g}"]
+        if "converged" in arm:
+            said.append(f"{arm.converged.sum()} of {len(arm)} converged")
+        rate = ", ".join(said)
+        means = []
+        for column in columns:
+            mean, low, high = (
+                f"{scale * value:.{digits}f}" for value in interval(arm[column])
+            )
+            means.append(f"{mean:>{digits + 4}} [{low}, {high}]")
+        if len(columns) == 1 and width <= 30:
+            lines.append(f"{name:{width}} {means[0]}  {rate}")
+            continue
+        lines.append(f"{name}: {rate}")
+        for column, mean in zip(columns, means, strict=True):
+            lines.append(f"{'    ' + column:{width}} {mean}")
     return "\n".join(lines)
+
+
+def arms(runs: "pandas.DataFrame", by: str) -> dict[str, "pandas.DataFrame"]:
+    """The runs with seeds 0 to 7, by the name of their arm, in the order of the record.
+
+    by   a column, or a text with columns in braces
+    """
+    read = runs[runs.seed < 8].sort_values("seed", kind="stable")
+    text = by if "{" in by else f"{{{by}}}"
+    names = {n: text.format(**row) for n, row in runs.to_dict("index").items()}
+    order = dict.fromkeys(names[n] for n in runs.index[runs.seed < 8])
+    groups = dict(list(read.groupby(names)))
+    return {name: groups[name] for name in order}
 
 
 def _numbers(values: Values) -> np.ndarray:

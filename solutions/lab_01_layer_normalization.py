@@ -14,7 +14,8 @@ Throughout, `x` has shape $(B, T, C)$: $B$ samples, $T$ positions, $C$ channels.
 exercise is a cell to fill in and a check below it. Run the check as often as you like:
 it says what is right or, if something is not, which property breaks and often which
 mistake it looks like. Write all that an exercise needs inside its own cell: grading
-takes these cells and nothing else.
+takes these cells and nothing else. The checks ask in float64 and in float32: whatever
+you make takes its dtype from the input.
 
 The exercises ask you to write out what PyTorch has. Its ready-made norms
 (`F.batch_norm`, `F.layer_norm`, `F.rms_norm` and their modules) are off limits here;
@@ -158,8 +159,7 @@ either module loads into the other. `normalized_shape` is the number of channels
 The module keeps no running statistics: it computes the same in training and in
 evaluation.
 
-Grading looks at this cell alone or together with your cell of exercise 1.2: you may
-call your `layer_norm`.
+Builds on 1.2: you may call your `layer_norm`.
 
 Worked number: with 6 channels the module has $6 + 6 = 12$ trainable numbers.
 """

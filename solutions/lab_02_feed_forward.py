@@ -12,8 +12,9 @@ parallel.
 
 `x` has shape $(B, T, D)$: $B$ samples, $T$ tokens, width $D$. The hidden width of the
 feed-forward network is $H$. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. The check below each cell says what is right
-or which mistake it looks like.
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. The check below each cell says what is
+right or which mistake it looks like.
 """
 
 # %%
@@ -124,10 +125,10 @@ r"""
 ## Exercise 2.3 — The module (2 points)
 
 Put the network into an `nn.Module` with GELU (PyTorch's is fine here), its two linear
-layers in `fc1` and `fc2`, both with bias. Dropout follows the activation and the second
-layer; it acts in training mode only. `dropout` is the probability to drop a value, as
-in `nn.Dropout`: with `dropout=0.75`, which the check tries, about three values in four
-become 0.
+layers in `fc1` and `fc2`, both with bias. Dropout stands in two places, after the
+activation and again after the second layer; it acts in training mode only. `dropout` is
+the probability to drop a value, as in `nn.Dropout`: with `dropout=0.4`, which the check
+tries, about two values in five become 0, and the others are divided by 0.6.
 
 Worked number: `FeedForward(768, 3072)`, the size of ViT-B, has
 $2 \cdot 768 \cdot 3072 + 3072 + 768 = 4{,}722{,}432$ parameters.
@@ -223,7 +224,8 @@ $a \cdot b \cdot c$.
 Then find the crossover: the number of tokens at which the attention sublayer
 (projections and core) costs exactly as much as the feed-forward network. With more
 tokens attention costs more. Where the network is so narrow that attention costs more
-from the first token on, return 0.
+from the first token on, return 0. All these are whole numbers; whether they come as int
+or as float is the same to the check.
 
 Worked number: a ViT-B block ($T = 197$, $D = 768$, $H = 3072$) spends 929,562,624 on
 the feed-forward network, and the crossover lies at 1,536 tokens.

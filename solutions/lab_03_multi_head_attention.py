@@ -13,7 +13,8 @@ without ever holding its matrix.
 $B$ samples, $T$ tokens ($T_q$ queries, $T_k$ keys where they differ), width $D$, $h$
 heads of width $d = D / h$. A mask is always called `keep`: boolean, `True` where a
 query **may** attend to a key. Write all that an exercise needs inside its own cell:
-grading takes these cells and nothing else. PyTorch's fused attention
+grading takes these cells and nothing else. The checks ask in float64 and in float32:
+whatever you make takes its dtype from the input. PyTorch's fused attention
 (`F.scaled_dot_product_attention`, `nn.MultiheadAttention`) is off limits in this lab,
 except to compare with.
 """
@@ -151,8 +152,9 @@ $$
 
 The weights are packed as in `nn.MultiheadAttention`: the first $D$ rows of
 `in_weight` $(3D, D)$ make the queries, the next $D$ the keys, the last $D$ the values.
-All heads of a sample share the mask `keep` $(B, T, T)$. You may call your functions
-from 3.1 and 3.2.
+All heads of a sample share the mask `keep` $(B, T, T)$.
+
+Builds on 3.1 and 3.2: you may call your functions.
 
 Worked number: with $T = 1$ a token can attend to itself only, so
 $y = V W_{\text{out}}^\top + b_{\text{out}}$, whatever the queries are.
@@ -206,7 +208,9 @@ Make it an `nn.Module` with two linear layers, `qkv` from $D$ to $3D$ and `proj`
 $D$ to $D$, both with bias. How `qkv` arranges its outputs is your own affair. Then
 write `from_torch`, which makes such a module with the weights of an
 `nn.MultiheadAttention` (`in_proj_weight`, `in_proj_bias`, `out_proj`, `embed_dim`,
-`num_heads`): both must compute the same.
+`num_heads`): both must compute the same, each with weights of its own, so copy them.
+
+Builds on 3.3: you may call your `multi_head_attention`.
 
 Worked number: width 768 makes $4 \cdot 768^2 + 4 \cdot 768 = 2{,}362{,}368$ parameters,
 with 1 head as with 12.

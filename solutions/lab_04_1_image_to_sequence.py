@@ -14,7 +14,8 @@ memory.
 Images have shape $(B, C, H, W)$: $B$ samples, $C$ channels, height $H$, width $W$. A
 patch is a square of side $P$ pixels, $N$ is the number of patches, $D$ the width of a
 token. Images need not be square, and may have any number of channels. Write all that an
-exercise needs inside its own cell: grading takes these cells and nothing else.
+exercise needs inside its own cell: grading takes these cells and nothing else. The
+checks ask in float64 and in float32: whatever you make takes its dtype from the input.
 """
 
 # %%

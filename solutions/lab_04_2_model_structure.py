@@ -12,9 +12,10 @@ has trained, under other names; and make the model read images of another size.
 
 Images have shape $(B, C, H, W)$; patches are squares of side $P$; $N$ patches become
 $N$ tokens of width $D$, and the [class] token makes them $N + 1$. There are $L$ layers
-of $h$ heads, and $K$ classes. Write all that an exercise needs inside its own cell,
-or call what you wrote in an exercise before: grading takes these cells and nothing
-else.
+of $h$ heads, and $K$ classes. Write all that an exercise needs inside its own cell, or
+call your answers to those that it builds on: grading takes these cells and nothing
+else. The checks ask in float64 and in float32: whatever you make takes its dtype from
+the input.
 """
 
 # %%
@@ -164,7 +165,9 @@ in an `nn.ModuleList` or `nn.Sequential`), `norm` (`eps=1e-6`), and `head` (`nn.
 from $D$ to $K$). Images are square. How parameters start is up to you.
 
 `encode` returns $y$, the representation of the image; `forward` returns the logits,
-what the head makes of $y$. You may call your `embed`.
+what the head makes of $y$.
+
+Builds on 4.2.1 and 4.2.2: you may call your `embed` and your `Block`.
 
 Worked number: with `image_size=8`, `patch=2`, the digits make 16 patches, so
 `position` has shape $(1, 17, D)$.
@@ -255,7 +258,8 @@ that. Training is the matter of chapter 4.3.
 Find the closed form: no model is to be built. Count the projection, the [class] token,
 the position embeddings, $L$ blocks (two layer norms, four $D \times D$ matrices of the
 attention, two matrices of the feed-forward network), the last layer norm, and the head;
-every linear layer has a bias, every layer norm a weight and a bias.
+every linear layer has a bias, every layer norm a weight and a bias. The count is a
+whole number; whether it comes as int or as float is the same to the check.
 
 Worked number: ViT-B/16 has $P = 16$, $C = 3$, $D = 768$, $L = 12$ and hidden width
 3072. For images of side 224 and 1000 classes that is 86,567,656, in torchvision too.

@@ -144,7 +144,12 @@ def test_rows_of_the_same_code_are_kept_and_others_left_behind(course, here, cap
 
 
 def test_an_experiment_killed_at_any_moment_goes_on_where_it_was(course):
-    write(course, SCRIPT.replace("SECONDS = 0.0", "SECONDS = 0.4"))
+    part, hold = course / "experiments" / "tried.part", course / "hold"
+    held = f"""import os
+    rows = os.path.exists({str(part)!r}) and open({str(part)!r}).read().count("\\n")
+    hold = os.path.exists({str(hold)!r}) and int(open({str(hold)!r}).read())
+    time.sleep(60 if hold and rows >= hold else 0)"""
+    write(course, SCRIPT.replace("time.sleep(SECONDS)", held))
     start = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
@@ -155,8 +160,8 @@ if __name__ == "__main__":
     sys.exit(commands.main(["experiment", "tried", "--workers=1"]))
 """
     (course / "go.py").write_text(start)
-    part = course / "experiments" / "tried.part"
     for rows in (1, 2):
+        hold.write_text(str(rows))  # from so many on nothing moves until it is killed
         process = subprocess.Popen([sys.executable, course / "go.py"])
         while not part.exists() or part.read_text().count("\n") < rows:
             assert process.poll() is None, "it ended before it was killed"
@@ -166,6 +171,7 @@ if __name__ == "__main__":
         assert not fresh(course).record.exists()
         with open(part, "a") as file:
             file.write('{"digest": "')  # killed in the middle of a line
+    hold.unlink()
     before = part.read_text().splitlines()[:2]
     done = subprocess.run([sys.executable, course / "go.py"], capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from labkit import lab
@@ -118,3 +119,58 @@ def test_numbers_are_spelled_in_one_place():
     for path in (ROOT / "labkit").rglob("*.py"):
         if path.name != "lab.py":
             assert not spelled.search(path.read_text("utf-8")), path
+
+
+# ---------------------------------------------------------------- an unwritten answer
+
+
+def test_run_all_goes_past_what_waits_for_an_answer():
+    """Each check, and what is made of an answer; nothing else may fail unseen."""
+
+    def cell(source, *tags):
+        cell = nbformat.v4.new_code_cell(source)
+        if tags:
+            cell.metadata.tags = list(tags)
+        return cell
+
+    given = {
+        "import torch": False,
+        "x = torch.ones(2)": False,
+        "def norm(x):\n    mean = 0\n    raise NotImplementedError": None,
+        'check("1.1", norm)': True,
+        "y = norm(x)": True,
+        "mean = x.mean()": False,
+        "def twice(x):\n    return norm(norm(x))": True,
+        "print(twice(mean))": True,
+        "print(y)": True,
+        "print(x, mean)": False,
+    }
+    tags = {True: [], False: [], None: ["exercise"]}
+    cells = [cell(source, *tags[waits]) for source, waits in given.items()]
+    cells[3].metadata.tags = ["check"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    lab.let_all_run(notebook)
+    found = ["raises-exception" in c.metadata.get("tags", []) for c in notebook.cells]
+    assert found == [bool(waits) for waits in given.values()]
+    assert cells[2].metadata.tags == ["exercise"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("labs/*.ipynb")), ids=lambda p: p.stem
+)
+def test_run_all_goes_through_a_lab_in_which_nothing_is_written(path):
+    """What may not fail does not; the rest may, and each check of it does."""
+    names: dict = {"print": lambda *_: None}
+    failed = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        tags = cell.metadata.get("tags", [])
+        if "check" in tags or "raises-exception" not in tags:
+            try:
+                exec(cell.source, names)
+            except Exception:
+                assert "check" in tags, cell.source
+                failed.append(cell.id)
+    asked = path.read_text("utf-8").count('"check"')
+    assert len(failed) == asked

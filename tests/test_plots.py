@@ -6,12 +6,14 @@ import io
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas
 import pytest
 import torch
 from nbclient import NotebookClient
 from PIL import Image
 
 from labkit import plots
+from labkit.statistics import summary
 
 
 def drawn():
@@ -84,6 +86,33 @@ def test_dots_show_each_mean_in_its_interval():
     assert 1 <= low < mean == 2 < high <= 3
     assert [t.get_text() for t in ax.get_yticklabels()] == ["one", "two"]
     plt.close(fig)
+
+
+def test_a_comparison_draws_an_arm_a_row_and_prints_what_it_draws(monkeypatch, capsys):
+    rows = [(arm, seed, 0.1, 0.1 * row, True)
+            for row, arm in enumerate("ab") for seed in (*range(8), 100)]  # fmt: skip
+    table = pandas.DataFrame(rows, columns=["arm", "seed", "lr", "loss", "converged"])
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda fig, text: figures.append((fig, text)))
+    plots.compare(table, "arm {arm}", "loss", unit="nats", scale=10, lines=[0, 1])
+    ((fig, text),) = figures
+    assert text == summary(table, "arm {arm}", "loss", scale=10)
+    ax = fig.axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["arm a", "arm b"]
+    drawn = [line.get_xdata() for line in ax.lines]
+    assert [0, 0] in map(list, drawn) and [1, 1] in map(list, drawn), "the two lines"
+    plt.close(fig)
+
+
+def test_maps_show_a_table_for_every_name(monkeypatch):
+    places = pandas.MultiIndex.from_product([("a", "b", "c"), (1, 2), (3, 4)])
+    figures = []
+    monkeypatch.setattr(plots, "show", lambda fig, text: figures.append(fig))
+    plots.maps(pandas.Series(range(12), places), ["c", "a", "b"])
+    titles = [ax.get_title(loc="left") for ax in figures[0].axes]
+    assert titles == ["c", "a", "b", ""]
+    assert [t.get_text() for t in figures[0].axes[0].texts] == ["8", "9", "10", "11"]
+    plt.close(figures[0])
 
 
 def test_a_band_holds_every_run():

@@ -114,11 +114,9 @@ def test_a_summary_has_a_line_an_arm_and_reads_the_eight_seeds_alone():
     first, second = summary(table, "arm", "loss", digits=1).splitlines()
     assert first.split()[:2] == ["a", "3.5"] and second.split()[:2] == ["b", "13.5"]
     assert all(line.endswith("rate 0.1, 8 of 8 converged") for line in (first, second))
-
-
-def test_a_summary_shows_a_second_column_beside_the_first():
-    rows = [("a", seed, 0.1, 0.02, 0.5, False) for seed in range(8)]
-    names = ["arm", "seed", "lr", "train", "test", "converged"]
-    table = pandas.DataFrame(rows, columns=names)
-    said = summary(table, "arm", "test", scale=100, digits=1, beside="train")
-    assert said.split()[:6] == ["a", "train", "2.0,", "test", "50.0", "[50.0,"]
+    named = summary(table, "arm {arm}, rate {lr}", "loss", "seed", scale=10, digits=0)
+    assert named.splitlines()[0] == "arm a, rate 0.1: 8 of 8 converged"
+    assert [line.split()[:2] for line in named.splitlines()[4:]] == [
+        ["loss", "135"],
+        ["seed", "35"],
+    ]

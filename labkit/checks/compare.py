@@ -2,6 +2,10 @@
 
 Each rung is a function of a case, the learner's reply and the reference's reply. It
 returns None, or one or two sentences that say what was expected and what came.
+
+A question in float64 is to be answered in float64 throughout. What is right to seven
+digits only is refused, and told that something in it is float32; an exercise whose
+natural formula holds a float32 constant has a tolerance of its own, and says so.
 """
 
 import re
@@ -13,8 +17,11 @@ from labkit.checks import probes
 from labkit.checks.probes import Case
 
 TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4}
+SEVEN_DIGITS = 1e-6  # what float32 leaves of a number, and a little room
 OUTPUT = ("output", "output_eval")
+REGISTERED = ("parameters", "initial")
 NOT_WRITTEN = "not written yet"
+FIXED_TYPE = "Usual causes: a constant or a .float() of fixed type."
 
 
 # ------------------------------------------------------------------------- the rungs
@@ -39,32 +46,20 @@ def runs(case: Case, reply: dict, right: dict) -> str | None:
             f"{_in(case)}, {case.target} should raise {' or '.join(allowed)} "
             f"({expected['message']}); {got}."
         )
-    if error and not expected and not _while_differentiating(error):
-        return f"{_raised(case, error)}{_device(error)}"
+    if error and not expected and not while_differentiating(error):
+        return _raised(case, error)
     return None
 
 
 def _raised(case: Case, error: dict) -> str:
     line = f" Line: {error['line']}" if error["line"] else ""
-    return (
-        f"{_in(case)}, {error['stage']} raised {error['type']}: "
-        f"{error['message'].rstrip('.')}.{line}"
-    )
+    says = f": {error['message'].rstrip('.')}" if error["message"] else ""
+    return f"{_in(case)}, {error['stage']} raised {error['type']}{says}.{line}"
 
 
-def _device(error: dict) -> str:
-    """The usual cause of tensors on two devices, which only a GPU shows."""
-    if "on the same device" not in error["message"]:
-        return ""
-    return (
-        " Usual cause: a tensor made here lies on the CPU; make it where the input "
-        "lies, device=x.device, or move it there, .to(x.device)."
-    )
-
-
-def _while_differentiating(error: dict) -> bool:
+def while_differentiating(error: dict | None) -> bool:
     """Such an error belongs to a later rung: the plain call went through."""
-    return error["stage"].endswith(probes.WITH_GRADIENTS)
+    return bool(error) and error["stage"].endswith(probes.WITH_GRADIENTS)
 
 
 def parameters(case: Case, reply: dict, right: dict) -> str | None:
@@ -72,7 +67,8 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
         return None
     if not reply["module"]:
         return f"{case.target} must be a class derived from torch.nn.Module."
-    mine, wanted = reply["parameters"], right["parameters"]
+    wanted = right["parameters"]
+    mine, initial = (_own_names(reply[key], reply, wanted) for key in REGISTERED)
     missing = [name for name in wanted if name not in mine]
     extra = [name for name in mine if name not in wanted]
     if missing and missing[0] in reply["initial"]:
@@ -89,7 +85,7 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
             return f"{_in(case)}, {name} has shape {mine[name]}; expected {size}."
     if extra:
         return f"{_in(case)}, there are parameters too many: {_some(extra)}."
-    if unasked := [name for name in reply["initial"] if name not in right["initial"]]:
+    if unasked := [name for name in initial if name not in right["initial"]]:
         return (
             f"{_in(case)}, the state dict holds more than is asked for: "
             f"{_some(unasked)}. Usual causes: a layer registered under two names, or a "
@@ -101,6 +97,15 @@ def parameters(case: Case, reply: dict, right: dict) -> str | None:
         if value is not None and reply["initial"][name] != value:
             return f"{_in(case)}, {name} does not start at {value:g}."
     return None
+
+
+def _own_names(named: dict, reply: dict, wanted: dict) -> dict:
+    """What is registered, without the other names of what has a wanted name."""
+    others = set()
+    for names in reply["twins"]:
+        if asked := [name for name in names if name in wanted]:
+            others |= set(names) - {asked[0]}
+    return {name: value for name, value in named.items() if name not in others}
 
 
 def _some(names: list[str], most: int = 4) -> str:
@@ -149,11 +154,11 @@ def dtype(case: Case, reply: dict, right: dict) -> str | None:
             f"{_in(case)}, the output lies on another device than the input. Usual "
             "causes: .cpu(), or a tensor made without device=x.device."
         )
-    for got, wanted in _pairs(reply["output"], right["output"]):
+    for what, got, wanted in _parts(reply["output"], right["output"]):
         if got.dtype != wanted.dtype and not _both_integers(got, wanted):
             return (
-                f"{_in(case)}, the output has dtype {got.dtype}; expected "
-                f"{wanted.dtype}. Usual causes: a constant or a .float() of fixed type."
+                f"{_in(case)}, {what} has dtype {got.dtype}; expected "
+                f"{wanted.dtype}. {_single_at(reply) or FIXED_TYPE}"
             )
     return None
 
@@ -166,8 +171,35 @@ def values(case: Case, reply: dict, right: dict) -> str | None:
             continue
         mode = ", in eval mode" if key == "output_eval" else ""
         if problem := _values(reply.get(key), right[key], case, "the output"):
-            return f"{_in(case)}{mode}, {problem}"
+            rounded = _rounded(reply.get(key), right[key], reply)
+            return f"{_in(case)}{mode}, {problem}{rounded}"
     return None
+
+
+def _rounded(got: object, wanted: object, reply: dict) -> str:
+    """A sentence more where an answer in float64 is right to seven digits."""
+    pairs = _pairs(got, wanted)
+    floats = [pair for pair in pairs if pair[1].is_floating_point()]
+    if not floats or any(w.dtype != torch.float64 for _, w in floats):
+        return ""
+    if not all(close(*pair, tolerance=SEVEN_DIGITS) for pair in pairs):
+        return ""
+    place = _single_at(reply) or (
+        "Usual causes: .float(), or a tensor made without dtype=x.dtype."
+    )
+    return (
+        " It is right to seven digits, and the question is in float64, which has "
+        f"sixteen: something here is float32. {place}"
+    )
+
+
+def _single_at(reply: dict) -> str:
+    """Where float32 comes up first in an answer to a question in float64."""
+    single = reply.get("single")
+    if not single:
+        return ""
+    line = f": {single['line']}" if single["line"] else ""
+    return f"float32 comes up first in {single['call']}{line}"
 
 
 def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
@@ -196,8 +228,22 @@ def _values(got: object, wanted: object, case: Case, what: str) -> str | None:
 
 def answer(case: Case, reply: dict, right: dict) -> str | None:
     """All of the above in one: for an edge case, judged by itself."""
-    rungs = (runs, shape, dtype, values)
+    rungs = (runs, shape, dtype, values, asked_again)
     return _first(rung(case, reply, right) for rung in rungs)
+
+
+def asked_again(case: Case, reply: dict, right: dict) -> str | None:
+    """The further questions to the same object."""
+    for number, wanted in enumerate(right.get("then", ()), start=2):
+        got = reply["then"][number - 2]
+        what = f"{_in(case)}, in call {number}, the output"
+        problem = _shape(got, wanted, what) or _values(got, wanted, case, what)
+        if problem:
+            return (
+                f"{problem} The first call was answered rightly: usual cause is "
+                "something kept from it (a size, a mask, a batch)."
+            )
+    return None
 
 
 def gradients(case: Case, reply: dict, right: dict) -> str | None:
@@ -218,6 +264,11 @@ def gradients(case: Case, reply: dict, right: dict) -> str | None:
             )
         return _raised(case, error)
     for name, wanted in right["gradients"].items():
+        if name not in reply["gradients"]:
+            return (
+                f"{_in(case)}, {name} is frozen: its requires_grad is False, so it is "
+                "never trained."
+            )
         got = reply["gradients"].get(name)
         if (got is None) != (wanted is None):
             return (
@@ -228,7 +279,10 @@ def gradients(case: Case, reply: dict, right: dict) -> str | None:
             )
         if wanted is not None and not close(got, wanted, case.tolerance):
             difference = _largest_difference(got, wanted)
-            return f"{_in(case)}, the gradient of {name} is wrong: {difference}"
+            rounded = _rounded(got, wanted, reply)
+            return (
+                f"{_in(case)}, the gradient of {name} is wrong: {difference}{rounded}"
+            )
     return None
 
 
@@ -287,20 +341,24 @@ def close(got: Tensor, wanted: Tensor, tolerance: float | None = None) -> bool:
     )
 
 
-def alike(mine: dict, theirs: dict, keys: tuple[str, ...]) -> bool:
+def alike(
+    mine: dict, theirs: dict, keys: tuple[str, ...], tolerance: float | None = None
+) -> bool:
     """Whether two replies say the same under these keys."""
-    return all(alike_values(mine.get(key), theirs.get(key)) for key in keys)
+    return all(alike_values(mine.get(k), theirs.get(k), tolerance) for k in keys)
 
 
-def alike_values(a: object, b: object) -> bool:
+def alike_values(a: object, b: object, tolerance: float | None = None) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return (a.dtype == b.dtype or _both_integers(a, b)) and close(a, b)
+        same_dtype = a.dtype == b.dtype or _both_integers(a, b)
+        return same_dtype and close(a, b, tolerance)
     if isinstance(a, dict) and isinstance(b, dict):
         if {"stage", "line"} <= set(a):  # an error: the same one, whatever the line
             return all(a.get(k) == b.get(k) for k in ("stage", "type", "message"))
-        return set(a) == set(b) and all(alike_values(a[k], b[k]) for k in a)
+        return set(a) == set(b) and all(alike_values(a[k], b[k], tolerance) for k in a)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(map(alike_values, a, b))
+        pairs = zip(a, b, strict=False)
+        return len(a) == len(b) and all(alike_values(*p, tolerance) for p in pairs)
     if type(a) in (int, float) and type(b) in (int, float):
         return abs(a - b) <= 1e-9 * max(1.0, abs(b)) or (a != a and b != b)
     return type(a) is type(b) and a == b
@@ -353,6 +411,17 @@ def _pairs(got: object, wanted: object) -> list[tuple[Tensor, Tensor]]:
         both = zip(got, wanted, strict=True)
         return [pair for g, w in both for pair in _pairs(g, w)]
     return []
+
+
+def _parts(got: object, wanted: object) -> list[tuple[str, Tensor, Tensor]]:
+    """The same, each with what to call it."""
+    if isinstance(wanted, tuple | list):
+        return [
+            (f"output[{i}]", *pair)
+            for i, both in enumerate(zip(got, wanted, strict=True))
+            for pair in _pairs(*both)
+        ]
+    return [("the output", *pair) for pair in _pairs(got, wanted)]
 
 
 def _largest_difference(got: Tensor, wanted: Tensor) -> str:

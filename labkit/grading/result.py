@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labkit.checks.exercise import Verdict
 
-FORMAT = 3  # of a result file; one with another number is graded again
+FORMAT = 4  # of a result file; one with another number is graded again
 
 
 class Outcome(StrEnum):
@@ -42,9 +42,11 @@ class Status(StrEnum):
 class ExerciseResult:
     """What became of one exercise.
 
-    mistake  the name of the mistake that was recognized
+    mistake        the name of the mistake that was recognized
     verdicts       one for each property that was looked at
     flags          names in the answer that a person should look at
+    given          exercises in place of whose answers, which were wrong, the course's
+                   were taken when this one was judged
     feedback       what the learner reads
     """
 
@@ -56,10 +58,16 @@ class ExerciseResult:
     mistake: str | None = None
     verdicts: tuple[Verdict, ...] = ()
     flags: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def right(self) -> bool:
         return self.outcome is Outcome.RIGHT
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether points are at stake that only a person can decide on."""
+        return self.outcome is Outcome.UNJUDGED or (self.right and bool(self.flags))
 
     @property
     def score(self) -> float:
@@ -76,6 +84,7 @@ class ExerciseResult:
             "outcome": self.outcome.value,
             "mistake": self.mistake,
             "flags": list(self.flags),
+            "given": list(self.given),
         }
 
     def to_json(self) -> dict:
@@ -92,7 +101,8 @@ class ExerciseResult:
             data["feedback"],
             data["mistake"],
             tuple(Verdict(**verdict) for verdict in data["verdicts"]),
-            tuple(data.get("flags", ())),
+            tuple(data["flags"]),
+            tuple(data["given"]),
         )
 
 
@@ -104,7 +114,7 @@ class Result:
     notes        what an instructor may want to look at, one sentence each
     master       the digest of the lab's master
     labkit       the version that graded, from labkit.grading.version
-    seed         of the private cases
+    seed         of this learner's private cases
     device       "cpu" or "cuda", where the learner's code computed
     seconds      that grading took; None if there was nothing to run
     format       of the file it was read from
@@ -114,6 +124,7 @@ class Result:
     student      whose it is
     file         the name of the file that was graded; "" if none was handed in
     fingerprint  of all that the result depends on
+    autograded   a digest of the notebook in autograded/ that belongs to it
     """
 
     lab: str
@@ -129,6 +140,7 @@ class Result:
     student: str | None = None
     file: str | None = None
     fingerprint: str | None = None
+    autograded: str | None = None
 
     @property
     def score(self) -> float:

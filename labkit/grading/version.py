@@ -12,7 +12,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 DECIDING = (  # besides the checks
     "lab.py",  # what an exercise of a lab is
-    "grading/submission.py",  # which cells answer it
+    "grading/handed_in.py",  # which file is graded
+    "grading/submission.py",  # which cells there are
+    "grading/source.py",  # what they define
+    "grading/rebuild.py",  # which of them answer it
+    "grading/grade.py",  # what runs beside an answer
     "grading/sandbox/process.py",  # how the answer is run and asked
     "grading/judge.py",  # what is said of the replies
     "grading/flags.py",  # what is said of the source

@@ -99,8 +99,8 @@ def _grade(
     one: Submission, judge: Judge, warm: Warm
 ) -> tuple[Result, nbformat.NotebookNode]:
     if one.reason:
-        return refuse(one.reason, judge)
-    return grade(one.data, judge, warm)
+        return refuse(one.reason, judge, student=one.student)
+    return grade(one.data, judge, warm, one.student)
 
 
 # ---------------------------------------------------------------------- the main side
@@ -154,7 +154,10 @@ class _Line:
                 self.again.append((submission, tries))
             else:
                 why, judge = LOST.format(tries), self.setup.judge()
-                yield submission, *refuse(why, judge, Status.INCOMPLETE)
+                yield (
+                    submission,
+                    *refuse(why, judge, Status.INCOMPLETE, submission.student),
+                )
 
 
 def _is_lost(task: Future) -> bool:

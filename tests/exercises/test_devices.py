@@ -5,14 +5,13 @@ refuses to mix devices as CUDA does, and draws other random numbers.
 """
 
 import os
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from labkit.checks import probes
-from labkit.checks.probes import Layer
+from labkit.checks.variations import in_float32
 from labkit.exercises import exercises, find
 from labkit.validate import stand_ins
 
@@ -110,28 +109,12 @@ RIGHT_IN_FLOAT32 = {
 }
 
 
-def in_float32(value):
-    """A case's value with float32 in the place of every other float."""
-    if isinstance(value, torch.Tensor):
-        return value.float() if value.is_floating_point() else value
-    if isinstance(value, dict):
-        return {name: in_float32(item) for name, item in value.items()}
-    if isinstance(value, Layer):
-        args = tuple(map(in_float32, value.args))
-        return replace(value, args=args, state=in_float32(value.state))
-    return value
-
-
 @pytest.mark.parametrize("exercise", EXERCISES, ids=number)
 def test_checks_hold_in_float32(exercise, remembered):
     """The questions are in float64 nearly everywhere: those tests are in the others."""
     if exercise.number in FIXED:
         pytest.skip("its questions are of one dtype")
-    parts = ("args", "kwargs", "state", "inputs")
-    cases = [
-        replace(case, **{part: in_float32(getattr(case, part)) for part in parts})
-        for case in exercise.cases()
-    ]
+    cases = [in_float32(case) for case in exercise.cases()]
 
     def judged(objects):
         replies = probes.run(exercise.probe, objects, cases, exercise.off_limits)

@@ -6,7 +6,9 @@ the exercise of that cell may be lost, nothing else. A broken file deserves a se
 """
 
 import copy
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,7 +65,7 @@ class Workshop:
         def dummy(number, source):
             names = find(number).names
             lines = [f"def {name}(*given, **named): return given[0]" for name in names]
-            return "\n".join([code, *lines] if number == FIRST else lines)
+            return "\n".join([code, *lines])
 
         return self._fill(dummy)
 
@@ -371,6 +373,61 @@ program["run_cell"] = lambda *a: [
 """,
 )
 
+cheat(
+    "forged answers",
+    "the cases asked of the probe's own frame",
+    """
+import sys
+def batch_norm(x, *a, **k):
+    frame = sys._getframe()
+    while frame:
+        for name in ("right", "reference", "expected"):
+            if name in frame.f_locals: return frame.f_locals[name]
+        frame = frame.f_back
+    return x
+""",
+)
+cheat(
+    "forged answers",
+    "a tensor that detaches into another",
+    """
+import torch
+class Late(torch.Tensor):
+    def detach(self): return torch.nn.functional.layer_norm(self, self.shape[-1:])
+    def clone(self): return self
+def batch_norm(x, *a, **k): return x.as_subclass(Late)
+""",
+)
+cheat(
+    "forged answers",
+    "the probe's comparisons say that nothing changed",
+    "from labkit.checks import probes\n"
+    "probes._same = lambda *a: True\nprobes._changed = lambda *a: []",
+)
+cheat(
+    "forged answers",
+    "a reply without its end, and no more",
+    "from labkit.checks import plain\nplain.dumps = lambda *a: b'x'",
+)
+cheat(
+    "forged answers",
+    "replies of numbers that are none",
+    """
+import torch
+from labkit.checks import probes
+def forged(probe, objects, cases, *a, **k):
+    return [{"error": None, "output": torch.full((3, 4, 5), float("nan")),
+             "device": True, "mutated": [], "repeat": True, "called": [],
+             "largest": 1, "gradients": {}} for _ in cases]
+probes.run = forged
+""",
+)
+cheat(
+    "forged answers",
+    "one answer for all cases, learnt from the first",
+    "kept = []\ndef batch_norm(x, *a, **k):\n    kept.append(x)\n    return kept[0]",
+)
+
 # ----------------------------------------------------------------------- control flow
 
 for title, code in {
@@ -441,6 +498,27 @@ harm(
     "asks for a name on the network",
     "import socket\ntry: print(socket.gethostbyname('localhost.example'))\n"
     "except OSError as why: print(why)",
+)
+
+cheat(
+    "reaching out",
+    "waits for the course's answers in the next exercise",
+    """
+import gc, inspect
+for found in gc.get_objects():
+    if inspect.isfunction(found) and found.__name__.endswith("_norm"):
+        globals().setdefault("kept", []).append(found)
+""",
+)
+cheat(
+    "reaching out",
+    "leaves a file for the process of the next exercise",
+    """
+import os
+for path in ("/tmp/kept.py", os.path.expanduser("~/kept.py"), "kept.py"):
+    try: open(path, "a").write("import torch; found = torch.nn.functional.layer_norm")
+    except OSError as why: print(why)
+""",
 )
 
 # ----------------------------------------------------------------------------- damage
@@ -664,6 +742,19 @@ def _as_colab(notebook):
         cell.metadata["id"] = "aBc"
 
 
+def _turned(notebook, kind):
+    for cell in notebook.cells:
+        if cell.id[:2] == "ex":
+            cell.cell_type = kind
+
+
+def _zipped(notebook) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("my/lab.ipynb", json.dumps(notebook))
+    return made.getvalue()
+
+
 def _split_lines(notebook):
     for cell in notebook.cells:
         cell["source"] = cell.source.splitlines(keepends=True)
@@ -704,12 +795,34 @@ for title, change in {
     "text cells deleted": lambda n: n.update(
         cells=[c for c in n.cells if c.cell_type == "code"]
     ),
+    "answers turned into Markdown": lambda n: _turned(n, "markdown"),
+    "answers turned into raw text": lambda n: _turned(n, "raw"),
+    "every answer under %%time": lambda n: (
+        [c.update(source=f"%%time\n{c.source}") for c in n.cells if c.id[:2] == "ex"]
+        and None
+    ),
+    "ids moved into the metadata by Colab": lambda n: (
+        [c.update(metadata={"id": c.pop("id")}) for c in n.cells] and None
+    ),
+    "answers in copies of the first answer's cell": lambda n: (
+        [
+            c.update(id=f"x{i}", metadata={"nbgrader": {"grade_id": "exercise-1-1"}})
+            for i, c in enumerate(n.cells)
+            if c.id[:2] == "ex"
+        ]
+        and None
+    ),
     "strange fields everywhere": lambda n: (
         [c.update(x={"y": [None]}) for c in n.cells] and None
     ),
 }.items():
     damage(title, change)
-damage("renamed by a browser", lambda n: None, name="lab_01 (1).ipynb", said="renamed")
+damage(
+    "renamed by a browser", lambda n: None, name="lab_01 (1).ipynb", said="was found as"
+)
+for name in ("lab.IPYNB", "lab.ipynb.txt", "lab.json", "my work/lab.ipynb"):
+    damage(f"saved as {name}", lambda n: None, name=name, said=name)
+damage("zipped", lambda n: _zipped(n), name="work.zip", said="work.zip: my/lab.ipynb")
 damage("cells in reverse order", _reverse)
 
 # ------------------------------------------------------------------------ broken file

@@ -23,8 +23,10 @@ from nbgrader.utils import notebook_hash
 
 from labkit import commands, paths
 from labkit.exercises import find
+from labkit.grading import orphans
 from labkit.grading.course import Course, CourseError
 from labkit.grading.release import release
+from labkit.grading.settings import own_seed
 
 from .conftest import LAB, planted, reachable
 
@@ -253,7 +255,7 @@ def test_five_submissions_end_to_end(course, hand_in, master, all_but, capsys):
     assert "sandbox" not in said.err and "5/5 graded" in said.err
     assert "5 submissions" in said.out
     assert f"{mistake.__name__} (1)" in said.out
-    assert "dee: The file was renamed to 'Lab (1).ipynb'." in said.out
+    assert "dee: The notebook was found as 'Lab (1).ipynb'." in said.out
     assert "eva: The file is no whole notebook" in said.out
 
     full = master.max_score
@@ -312,6 +314,9 @@ def test_one_notebook(tmp_path, hand_in, capsys):
     path.write_text("{")
     assert labkit("grade", path) == 1
     path = path.rename(tmp_path / "work.ipynb")
+    assert labkit("grade", path) == 2
+    assert "damaged" in capsys.readouterr().err
+    path.write_text('{"cells": []}')
     assert labkit("grade", path) == 2
     assert "which lab is it?" in capsys.readouterr().err
 
@@ -544,9 +549,10 @@ def test_the_exchange_returns_the_feedback(course, hand_in, tmp_path):
 def test_a_new_seed_grades_everything_again(course, hand_in):
     submit(course, "ada", hand_in())
     assert labkit("grade", course) == 0
+    before = result(course, "ada")["seed"]
     (course / "labkit.json").write_text('{"seed": 7}')
     assert labkit("grade", course) == 0
-    assert result(course, "ada")["seed"] == 7
+    assert result(course, "ada")["seed"] == own_seed(7, LAB, "ada") != before
 
 
 @pytest.mark.usefixtures("one_warm_process")
@@ -576,3 +582,101 @@ def test_late_work_is_graded_in_full(course, hand_in, master):
         late = book.find_submission(LAB, "ada")
         assert late.total_seconds_late == 24 * 3600
         assert (late.score, late.late_submission_penalty) == (master.max_score, 0)
+
+
+# ----------------------------------------------------------- odd folders, other graders
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_one_odd_folder_leaves_only_itself_out(course, hand_in, master, capsys):
+    submit(course, "ada", hand_in())
+    for name in ("x" * 251, "line\nbreak", "dot.", "=1+1", ".hidden"):
+        submit(course, name, hand_in())
+    (course / "submitted" / "file").write_text("no folder")
+    (course / "submitted" / "ben").mkdir()
+    (course / "submitted" / "ben" / LAB).write_text("no folder either")
+    (course / "submitted" / "cem").mkdir()
+    (course / "submitted" / "cem" / f"{LAB}.ipynb").write_text("a folder too high")
+    (course / "autograded").mkdir()
+    (course / "autograded" / "dee").write_text("a file in its place")
+    submit(course, "dee", hand_in())
+    assert labkit("grade", course) == 1
+    said = capsys.readouterr()
+    for name in ("xxx", r"line\nbreak", "'dot.'", "'=1+1'", "'.hidden'", "'file'"):
+        assert f"{name}" in said.err, name
+    assert f"'cem/{LAB}.ipynb' in submitted/ is left out" in said.err
+    assert "dee: " in said.err and "left out, the others are graded" in said.err
+    assert f"{LAB} is a file; a folder of that name is wanted." in said.out
+    assert scores(course)["ada"] == master.max_score
+    assert "✓" in page(course, "ada")
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_nbgraders_autograde_in_between_is_noticed_and_repaired(
+    course, hand_in, master, capsys
+):
+    submit(course, "ada", hand_in())
+    submit(course, "eve", hand_in(dict.fromkeys(("1.1", "1.2", "1.3"))))
+    assert labkit("grade", course) == 0
+    deserved = scores(course)
+    with gradebook(course) as book:  # as nbgrader autograde and a person write them
+        for check, kind in (("check-1-1", "auto_score"), ("check-1-2", "manual_score")):
+            setattr(book.find_grade(check, LAB, LAB, "eve"), kind, 2)
+        book.db.commit()
+    capsys.readouterr()
+    assert labkit("grade", course) == 0
+    said = capsys.readouterr().out
+    assert "the automatic grades of eve are no longer as labkit grade left them" in said
+    assert scores(course) == deserved | {"eve": deserved["eve"] + 2}
+    autograded = course / "autograded" / "ada" / LAB / f"{LAB}.ipynb"
+    ours = autograded.read_bytes()
+    autograded.chmod(0o644)
+    autograded.write_bytes(ours.replace(b"print", b"tnirp"))
+    assert labkit("grade", course) == 0
+    assert "grades of ada are no longer" in capsys.readouterr().out
+    assert autograded.read_bytes() == ours
+    assert labkit("grade", course) == 0
+    assert "no longer" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_a_due_date_that_moves_changes_penalties(course, hand_in, master, capsys):
+    config = course / "nbgrader_config.py"
+    zero = 'c.LateSubmissionPlugin.penalty_method = "zero"'
+    config.write_text(f"{config.read_text()}\n{zero}\n")
+    for student in ("ada", "ben"):
+        folder = submit(course, student, hand_in())
+        (folder / "timestamp.txt").write_text("2026-11-20 10:00:00 UTC\n")
+    (folder / "timestamp.txt").write_text("soon\n")
+    due = {"21": (0, 0), "19": (master.max_score, 0), "22": (0, 0)}
+    for day, penalties in due.items():
+        with gradebook(course) as book:
+            book.update_or_create_assignment(LAB, duedate=f"2026-11-{day} 10:00:00 UTC")
+        assert labkit("grade", course) == 0
+        with gradebook(course) as book:
+            found = [book.find_submission(LAB, s) for s in ("ada", "ben")]
+            assert tuple(s.late_submission_penalty for s in found) == penalties
+    said = capsys.readouterr().out
+    assert "late penalties changed for ada." in said and "2 graded before" in said
+    assert (
+        "whether the work came late is not known" in result(course, "ben")["notes"][0]
+    )
+
+
+@pytest.mark.usefixtures("one_warm_process")
+def test_what_a_killed_run_left_behind_is_ended(course, hand_in, capsys):
+    submit(course, "ada", hand_in())
+    mark = orphans.mark_of(course.resolve())
+    environment = os.environ | {"LABKIT_RUN": mark}
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    left = subprocess.Popen(waits, env=environment)
+    left.send_signal(signal.SIGSTOP)
+    other = subprocess.Popen(waits, env=os.environ | {"LABKIT_RUN": "another"})
+    try:
+        assert labkit("grade", course) == 0
+        assert left.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        left.kill()
+        other.kill()
+    assert "a killed run had left behind (1)" in capsys.readouterr().out

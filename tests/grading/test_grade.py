@@ -84,7 +84,7 @@ def test_planted_mistakes_are_named(mark, hand_in, column):
         ("import os\nos._exit(1)", "died", "process ended"),
         ("def batch_norm(*a, **k):\n    while True: pass", "time", "loop"),
         ("def batch_norm(*a, **k):\n    import os; os._exit(1)", "died", "ended"),
-        ("def batch_norm(*a, **k):\n    raise SystemExit(3)", "error", "SystemExit"),
+        ("def batch_norm(*a, **k):\n    raise SystemExit(3)", "wrong", "SystemExit"),
         ("def norm(x): return x", "undefined", "batch_norm is not defined"),
         ("batch_norm = 3", "wrong", "batch_norm"),
         ("def batch_norm(*a, **k): 1 / 0", "wrong", "ZeroDivisionError"),
@@ -145,20 +145,11 @@ def test_an_answer_that_is_defined_again_is_named(mark, hand_in, all_but, first)
     notebook.cells.insert(place + 1, second)
     result = mark(notebook)
     feedback = " ".join(result.by_number["1.1"]["feedback"].split())
-    said = "You define batch_norm again in a cell of your own" in feedback
+    said = "You define batch_norm again in another cell below" in feedback
     assert said == (first == "wrong")
     noted = ["1.1: A cell below defines batch_norm again."]
     assert result.notes == (noted if first == "wrong" else [])
     assert result.score == (all_but("1.1") if first == "wrong" else all_but())
-
-
-def test_an_answer_that_builds_on_a_wrong_one_says_so(mark, hand_in):
-    result = mark(hand_in({"1.2": "def layer_norm(x, *a, **k): return x"}))
-    feedback = " ".join(result.by_number["1.3"]["feedback"].split())
-    assert (
-        "uses layer_norm, your answer to exercise 1.2, which is not right" in feedback
-    )
-    assert "your answer to" not in result.by_number["1.2"]["feedback"]
 
 
 @pytest.mark.parametrize(
@@ -187,13 +178,14 @@ def test_patching_earns_nothing(mark, hand_in, attack):
 
 @pytest.mark.parametrize("records", [None, [], [{}], "x", [None] * 50])
 def test_forged_records_are_not_judged(judge, master, records, mark, hand_in):
-    from labkit.grading.submission import parse, rebuild
+    from labkit.grading.rebuild import rebuild
+    from labkit.grading.submission import parse
 
     _, cells = parse(json.dumps(hand_in()).encode())
     question = master.questions[0]
     became = {name: StepResult() for name in question.answers}
     became[question.check] = StepResult(records=records)
-    result, note = judge.verdict(question, rebuild(master, cells), became)
+    result, note = judge.asks("").verdict(question, rebuild(master, cells), became)
     assert result.score == 0
     assert result.outcome is Outcome.UNJUDGED and "Not judged" in note
 
@@ -266,5 +258,6 @@ def test_unreadable_gets_no_points_and_the_reason(mark, master):
 
 def test_another_seed_asks_other_questions(master, judge):
     other = Judge(master, replace(judge.settings, seed=SEED + 1))
-    for number in other.requests:
-        assert other.requests[number] != judge.requests[number]
+    for number in judge.exercises:
+        asked = [j.asks("ada").request(number) for j in (judge, other)]
+        assert asked[0] != asked[1]

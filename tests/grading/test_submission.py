@@ -3,17 +3,13 @@
 import copy
 import json
 import os
+import time
 
 import pytest
 
-from labkit.grading.submission import (
-    SIZE_LIMIT,
-    Unreadable,
-    defined_names,
-    parse,
-    read_bytes,
-    rebuild,
-)
+from labkit.grading.rebuild import rebuild
+from labkit.grading.source import defined_names
+from labkit.grading.submission import SIZE_LIMIT, Unreadable, parse, read_bytes
 
 
 def cells_of(notebook):
@@ -223,3 +219,129 @@ def test_deleted_answer_is_noted(hand_in, master):
 def test_another_notebook_is_refused(master):
     with pytest.raises(Unreadable, match="No cell of lab_01"):
         rebuild(master, cells_of({"cells": [{"cell_type": "code", "source": "x = 1"}]}))
+
+
+# ------------------------------------------------------------------ everyday's damage
+
+
+def right_answer(notebook, name="exercise-1-2"):
+    return answer(notebook, name).source
+
+
+@pytest.mark.parametrize("kind", ["markdown", "raw"])
+def test_an_answer_turned_into_text_counts_and_is_told(hand_in, master, kind):
+    notebook = hand_in()
+    answer(notebook).cell_type = kind
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert same_cells(rebuilt, hand_in()) and not rebuilt.blank
+    assert rebuilt.notes == [
+        f"The answer to 1.2 stands in a {kind} cell; graded as code."
+    ]
+
+
+def test_text_gives_way_to_code(hand_in, master):
+    notebook = hand_in()
+    other = {**answer(notebook), "cell_type": "markdown", "source": "My *plan*."}
+    notebook.cells.append(other)
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert same_cells(rebuilt, hand_in())
+
+
+def test_an_answer_in_a_copied_cell_of_another_exercise(hand_in, master):
+    notebook = hand_in({"1.2": None})
+    copied = {**answer(notebook, "exercise-1-1"), "id": "copy"}
+    copied["source"] = right_answer(hand_in())
+    notebook.cells.insert(notebook.cells.index(answer(notebook)), copied)
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert rebuilt.again == {}
+    assert right_answer(rebuilt.notebook) == copied["source"]
+    assert right_answer(rebuilt.notebook, "exercise-1-1") == right_answer(
+        hand_in(), "exercise-1-1"
+    )
+    assert "The answer to 1.2 stands in a cell with the label of 1.1." in rebuilt.notes
+
+
+def test_a_definition_under_a_cell_magic_is_one(hand_in, master):
+    notebook = hand_in({"1.2": "def layer_norm(x): return x"})
+    last = {**answer(notebook), "id": "copy"}
+    last["source"] = "%%time\n" + right_answer(hand_in())
+    notebook.cells.append(last)
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert right_answer(rebuilt.notebook) == last["source"]
+    assert "2 cells answer exercise 1.2; the last counts." in rebuilt.notes
+
+
+def test_colab_keeps_ids_in_the_metadata(hand_in, master):
+    notebook = hand_in({"1.2": lambda right: right.replace("layer_norm", "my_norm")})
+    for cell in notebook.cells:
+        cell.metadata = {"id": cell.pop("id")}
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert not rebuilt.blank and "my_norm" in right_answer(rebuilt.notebook)
+    assert not rebuilt.notes
+
+
+def test_an_import_is_no_answer_by_its_name(hand_in, master):
+    notebook = hand_in({"1.2": "%%writefile mine.py\ndef layer_norm(x): return x"})
+    imports = {"cell_type": "code", "source": "from mine import layer_norm"}
+    notebook.cells.append({**imports, "metadata": {}})
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert right_answer(rebuilt.notebook).startswith("%%writefile")
+    assert rebuilt.notes == []
+
+
+def test_another_labs_cells_are_named(master):
+    cell = {"cell_type": "code", "source": "x = 1", "metadata": {}}
+    cell["metadata"] = {"nbgrader": {"grade_id": "exercise-2-3"}}
+    with pytest.raises(Unreadable, match=r"Its cells belong to 2\.3\.$"):
+        rebuild(master, cells_of({"cells": [cell]}))
+
+
+# ----------------------------------------------------------------------- limits of time
+
+
+def code(source, **more):
+    return {"cell_type": "code", "metadata": {}, "source": source, **more}
+
+
+LABEL = {"nbgrader": {"grade_id": "exercise-1-2"}}
+SLOW = {
+    "help": [code("x?\n" * 500, metadata=LABEL)],
+    "help in many cells": [code("x?\n" * 6000)] * 30,
+    "magics": [code("%time x\n!ls\ny = !ls\n" * 800, metadata=LABEL)],
+    "cells with one label": [code(f"x{i} = 1", metadata=LABEL) for i in range(9_900)],
+    "cells with one id": [code("x", id="exercise-1-2") for _ in range(9_900)],
+    "cells that define an answer": [
+        code(f"def layer_norm(x): return x{i}") for i in range(9_900)
+    ],
+    "long cells with one label": [
+        code("a " * 10_000 + str(i), metadata=LABEL) for i in range(1_000)
+    ],
+    "a chain of helpers": [
+        code(f"x{i} = x{i + 1}", metadata=LABEL) for i in range(9_900)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_nothing_takes_long_to_read(master, kind):
+    """Minutes, where something grows with the square; this machine may be busy."""
+    data = json.dumps({"cells": SLOW[kind]}).encode()
+    start = time.process_time()
+    try:
+        rebuild(master, parse(data)[1])
+    except Unreadable:
+        pass
+    assert time.process_time() - start < 8
+
+
+def test_more_cells_than_can_be_looked_at_are_refused():
+    data = json.dumps({"cells": [code("x")] * 10_001}).encode()
+    with pytest.raises(Unreadable, match="more than 10,000 cells"):
+        parse(data)
+
+
+def test_code_that_is_not_looked_through_is_said(hand_in, master):
+    notebook = hand_in()
+    notebook.cells += [code("#" * 19_000)] * 30
+    rebuilt = rebuild(master, cells_of(notebook))
+    assert any("500,000 characters of code" in note for note in rebuilt.notes)

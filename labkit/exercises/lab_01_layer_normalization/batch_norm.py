@@ -8,7 +8,10 @@ from labkit.checks.probes import Case
 from labkit.exercises.lab_01_layer_normalization.common import (
     NORMS,
     changed,
+    outside,
     standardize,
+    undivided,
+    without,
 )
 
 
@@ -35,6 +38,10 @@ class BatchNorm(Exercise):
 
     reference = {"batch_norm": batch_norm}
 
+    @staticmethod
+    def written(x, eps=1e-5, *, dim=(0, 1), fixed=None, **slips):
+        return standardize(x, dim, eps if fixed is None else fixed, **slips)
+
     def draw_cases(self, draw: Draw):
         B, T, C = draw.sizes(3)
         x = draw.normal(B, T, C, mean=2, std=3)
@@ -48,46 +55,39 @@ class BatchNorm(Exercise):
             yield Case(name, "batch_norm", {"x": args}, options)
 
 
-@BatchNorm.mistake
-def layer_norm_instead(x, eps=1e-5):
+@BatchNorm.slip(dim=-1)
+def layer_norm_instead():
     """You averaged over the channels of each token, which is layer norm. Batch norm
     takes one mean and one variance per channel, over all samples and positions."""
-    return standardize(x, -1, eps)
 
 
-@BatchNorm.mistake
-def per_position(x, eps=1e-5):
+@BatchNorm.slip(dim=0)
+def per_position():
     """You averaged over the samples only, separately at every position. This exercise
     pools samples and positions: dim=(0, 1)."""
-    return standardize(x, 0, eps)
 
 
-@BatchNorm.mistake
-def instance_norm_instead(x, eps=1e-5):
+@BatchNorm.slip(dim=1)
+def instance_norm_instead():
     """You averaged over the positions of each sample separately, which is instance
     norm. Batch norm pools all samples too: dim=(0, 1)."""
-    return standardize(x, 1, eps)
 
 
-@BatchNorm.mistake
-def one_statistic_for_all(x, eps=1e-5):
+@BatchNorm.slip(dim=(0, 1, 2))
+def one_statistic_for_all():
     """You took one mean and one variance over the whole tensor. Batch norm keeps the
     channels apart: dim=(0, 1)."""
-    return standardize(x, (0, 1, 2), eps)
 
 
-@BatchNorm.mistake
-def batch_unbiased(x, eps=1e-5):
+@BatchNorm.slip(correction=1)
+def batch_unbiased():
     """You divided the sum of squares by n − 1. In training mode batch norm divides by
     n: correction=0 (torch.var's default is correction=1)."""
-    return standardize(x, (0, 1), eps, correction=1)
 
 
-@BatchNorm.mistake
-def batch_eps_outside(x, eps=1e-5):
+@BatchNorm.slip(root=outside)
+def batch_eps_outside():
     """You added eps after the root. It belongs inside: sqrt(variance + eps)."""
-    x = x - x.mean((0, 1))
-    return x / (x.pow(2).mean((0, 1)).sqrt() + eps)
 
 
 @BatchNorm.mistake
@@ -99,16 +99,35 @@ def batch_std_plus_eps(x, eps=1e-5):
 
 
 @BatchNorm.mistake
-def batch_eps_ignored(x, eps=1e-5):
+def batch_root_of_deviation(x, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps), with correction=0."""
+    return (x - x.mean((0, 1))) / (x.std((0, 1)) + eps).sqrt()
+
+
+@BatchNorm.slip(fixed=1e-5)
+def batch_eps_ignored():
     """You wrote a fixed eps into the formula; use the argument."""
-    return standardize(x, (0, 1), 1e-5)
 
 
-@BatchNorm.mistake
-def batch_without_root(x, eps=1e-5):
+@BatchNorm.slip(fixed=0.0)
+def batch_eps_missing():
+    """You left eps out: sqrt(variance + eps)."""
+
+
+@BatchNorm.slip(subtracted=False)
+def batch_not_centred():
+    """You did not subtract the mean: (x − mean) / sqrt(variance + eps)."""
+
+
+@BatchNorm.slip(root=undivided)
+def batch_only_centred():
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
+
+
+@BatchNorm.slip(root=without)
+def batch_without_root():
     """You divided by the variance; divide by its square root."""
-    x = x - x.mean((0, 1))
-    return x / (x.pow(2).mean((0, 1)) + eps)
 
 
 @BatchNorm.mistake

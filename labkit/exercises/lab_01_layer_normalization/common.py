@@ -17,11 +17,32 @@ NORMS = (
 )
 
 
-def standardize(x, dim, eps, correction=0):
+def inside(variance, eps):
+    """The right divisor; below it, those of usual slips."""
+    return torch.sqrt(variance + eps)
+
+
+def outside(variance, eps):
+    return torch.sqrt(variance) + eps
+
+
+def without(variance, eps):
+    return variance + eps
+
+
+def undivided(variance, eps):
+    return torch.ones_like(variance)
+
+
+def standardize(
+    x, dim, eps, *, correction=0, root=inside, centred=True, subtracted=True
+):
     """Zero mean and unit variance over `dim`, the wrong or the right one."""
-    mean = x.mean(dim, keepdim=True)
+    if not centred:
+        return x / root(x.square().mean(dim, keepdim=True), eps)
     variance = x.var(dim, correction=correction, keepdim=True)
-    return (x - mean) / torch.sqrt(variance + eps)
+    mean = x.mean(dim, keepdim=True) if subtracted else 0
+    return (x - mean) / root(variance, eps)
 
 
 def affine(x, weight, bias):

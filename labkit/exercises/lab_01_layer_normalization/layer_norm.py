@@ -9,7 +9,10 @@ from labkit.exercises.lab_01_layer_normalization.common import (
     NORMS,
     affine,
     changed,
+    outside,
     standardize,
+    undivided,
+    without,
 )
 
 
@@ -56,6 +59,25 @@ class LayerNorm(Exercise):
 
     reference = {"layer_norm": layer_norm}
 
+    @staticmethod
+    def written(
+        x,
+        weight=None,
+        bias=None,
+        eps=1e-5,
+        *,
+        dim=-1,
+        fixed=None,
+        then="wb",
+        **slips,
+    ):
+        """then: what is applied behind, weight or bias, in this order."""
+        dim = tuple(range(x.dim() - 1)) if dim == "all but the channels" else dim
+        x = standardize(x, dim, eps if fixed is None else fixed, **slips)
+        for which in then:
+            x = affine(x, weight, None) if which == "w" else affine(x, None, bias)
+        return x
+
     def draw_cases(self, draw: Draw):
         A, B, T, C = draw.sizes(4)
         x = draw.normal(B, T, C, mean=2, std=3)
@@ -86,49 +108,43 @@ class LayerNorm(Exercise):
             gradients=False,
             tolerance=2e-3,
             edge=True,
+            tells=("cancelling_variance",),
         )
 
 
-@LayerNorm.mistake
-def over_positions_too(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(dim=(-2, -1))
+def over_positions_too():
     """You averaged over positions and channels together, a common textbook slip. In a
     Transformer every token has its own mean and variance: dim=-1 only."""
-    return affine(standardize(x, (-2, -1), eps), weight, bias)
 
 
-@LayerNorm.mistake
-def over_positions(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(dim=-2)
+def over_positions():
     """You averaged over the positions. Layer norm averages over the last axis, the
     channels of one token: dim=-1."""
-    return affine(standardize(x, -2, eps), weight, bias)
 
 
-@LayerNorm.mistake
-def over_samples(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(dim=0)
+def over_samples():
     """You averaged over the samples (dim=0). Layer norm never looks at another sample:
     dim=-1."""
-    return affine(standardize(x, 0, eps), weight, bias)
 
 
-@LayerNorm.mistake
-def batch_norm_instead(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(dim="all but the channels")
+def batch_norm_instead():
     """You averaged each channel over everything else, which is batch norm. Layer norm
     averages over the channels of one token: dim=-1."""
-    return affine(standardize(x, tuple(range(x.dim() - 1)), eps), weight, bias)
 
 
-@LayerNorm.mistake
-def unbiased(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(correction=1)
+def unbiased():
     """You divided the sum of squares by C − 1. Layer norm divides by C: correction=0
     (torch.var's default is correction=1)."""
-    return affine(standardize(x, -1, eps, correction=1), weight, bias)
 
 
-@LayerNorm.mistake
-def eps_outside(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(root=outside)
+def eps_outside():
     """You added eps after the root. It belongs inside: sqrt(variance + eps)."""
-    x = x - x.mean(-1, keepdim=True)
-    return affine(x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps), weight, bias)
 
 
 @LayerNorm.mistake
@@ -141,22 +157,42 @@ def std_plus_eps(x, weight=None, bias=None, eps=1e-5):
 
 
 @LayerNorm.mistake
-def eps_ignored(x, weight=None, bias=None, eps=1e-5):
-    """You wrote a fixed eps into the formula; use the argument."""
-    return affine(standardize(x, -1, 1e-5), weight, bias)
-
-
-@LayerNorm.mistake
-def eps_missing(x, weight=None, bias=None, eps=1e-5):
-    """You left eps out: a token whose channels are all equal then gives 0/0 = NaN."""
-    return affine(standardize(x, -1, 0.0), weight, bias)
-
-
-@LayerNorm.mistake
-def without_root(x, weight=None, bias=None, eps=1e-5):
-    """You divided by the variance; divide by its square root."""
+def root_of_deviation(x, weight=None, bias=None, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps), with correction=0."""
     x = x - x.mean(-1, keepdim=True)
-    return affine(x / (x.pow(2).mean(-1, keepdim=True) + eps), weight, bias)
+    return affine(x / (x.std(-1, keepdim=True) + eps).sqrt(), weight, bias)
+
+
+@LayerNorm.mistake
+def root_of_biased_deviation(x, weight=None, bias=None, eps=1e-5):
+    """You took the root of the standard deviation, which is a root already: divide by
+    sqrt(variance + eps)."""
+    x = x - x.mean(-1, keepdim=True)
+    deviation = x.std(-1, correction=0, keepdim=True)
+    return affine(x / (deviation + eps).sqrt(), weight, bias)
+
+
+@LayerNorm.mistake
+def keepdim_forgotten(x, weight=None, bias=None, eps=1e-5):
+    """You left keepdim=True out. A mean of shape (B, T) does not stretch over the
+    channels of (B, T, C); one of shape (B, T, 1) does."""
+    return affine((x - x.mean(-1)) / torch.sqrt(x.var(-1) + eps), weight, bias)
+
+
+@LayerNorm.slip(fixed=1e-5)
+def eps_ignored():
+    """You wrote a fixed eps into the formula; use the argument."""
+
+
+@LayerNorm.slip(fixed=0.0)
+def eps_missing():
+    """You left eps out: a token whose channels are all equal then gives 0/0 = NaN."""
+
+
+@LayerNorm.slip(root=without)
+def without_root():
+    """You divided by the variance; divide by its square root."""
 
 
 @LayerNorm.mistake
@@ -167,32 +203,51 @@ def unit_length(x, weight=None, bias=None, eps=1e-5):
     return affine(x / torch.sqrt(x.pow(2).sum(-1, keepdim=True) + eps), weight, bias)
 
 
-@LayerNorm.mistake
-def not_centred(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(centred=False)
+def not_centred():
     """You divided by the root mean square without subtracting the mean: that is RMS
     norm (exercise 1.7)."""
-    scale = torch.sqrt(x.pow(2).mean(-1, keepdim=True) + eps)
-    return affine(x / scale, weight, bias)
 
 
-@LayerNorm.mistake
-def bias_before_weight(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(subtracted=False)
+def mean_not_subtracted():
+    """You divided by the deviation without subtracting the mean:
+    (x − mean) / sqrt(variance + eps)."""
+
+
+@LayerNorm.slip(root=undivided)
+def only_centred():
+    """You subtracted the mean and stopped there: divide by sqrt(variance + eps)."""
+
+
+@LayerNorm.slip(then="bw")
+def bias_before_weight():
     """You added the bias before multiplying by the weight. The order is
     normalized · weight + bias."""
-    x = standardize(x, -1, eps)
-    return affine(affine(x, None, bias), weight, None)
 
 
-@LayerNorm.mistake
-def no_affine(x, weight=None, bias=None, eps=1e-5):
+@LayerNorm.slip(then="")
+def no_affine():
     """You ignored weight and bias: the result is normalized · weight + bias."""
-    return standardize(x, -1, eps)
+
+
+@LayerNorm.slip(then="w")
+def bias_forgotten():
+    """You ignored the bias: the result is normalized · weight + bias."""
 
 
 @LayerNorm.mistake
-def bias_forgotten(x, weight=None, bias=None, eps=1e-5):
-    """You ignored the bias: the result is normalized · weight + bias."""
-    return affine(standardize(x, -1, eps), weight, None)
+def one_statistic_for_all(x, weight=None, bias=None, eps=1e-5):
+    """You took one mean and one variance over the whole tensor. Every token has its
+    own: dim=-1."""
+    return affine(standardize(x, tuple(range(x.dim())), eps), weight, bias)
+
+
+@LayerNorm.mistake
+def weight_and_bias_exchanged(x, weight=None, bias=None, eps=1e-5):
+    """You multiplied by the bias and added the weight: the result is
+    normalized · weight + bias."""
+    return affine(standardize(x, -1, eps), bias, weight)
 
 
 @LayerNorm.mistake

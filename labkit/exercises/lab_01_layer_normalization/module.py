@@ -10,7 +10,8 @@ from labkit.exercises.lab_01_layer_normalization.common import (
     affine,
     standardize,
 )
-from labkit.exercises.lab_01_layer_normalization.layer_norm import std_plus_eps
+from labkit.exercises.lab_01_layer_normalization.layer_norm import LayerNorm
+from labkit.exercises.lifted import lift
 
 
 class LayerNormModule(Exercise):
@@ -37,6 +38,16 @@ class LayerNormModule(Exercise):
                 inputs={"x": draw.normal(*shape, C, mean=2, std=3)},
                 edge=not shape,
             )
+        yield Case(
+            "float32 around 1000",
+            "LayerNorm",
+            {"normalized_shape": C},
+            state={"weight": draw.normal(C).float(), "bias": draw.normal(C).float()},
+            inputs={"x": draw.normal(B, T, C, mean=1000).float()},
+            gradients=False,
+            tolerance=2e-3,
+            edge=True,
+        )
 
 
 class LearnedNorm(nn.Module):
@@ -155,38 +166,14 @@ class ModuleEpsIgnored(LearnedNorm):
         return affine(standardize(x, -1, 1e-5), self.weight, self.bias)
 
 
-@LayerNormModule.mistake
-class ModuleUnbiased(LearnedNorm):
-    """You divided the sum of squares by C − 1. Layer norm divides by C: correction=0
-    (torch.var's default is correction=1)."""
+def as_module(function):
+    """A module that computes by a wrong function of exercise 1.2."""
 
-    def forward(self, x):
-        x = standardize(x, -1, self.eps, correction=1)
-        return affine(x, self.weight, self.bias)
+    class Wrong(LearnedNorm):
+        def forward(self, x):
+            return function(x, self.weight, self.bias, self.eps)
 
-
-@LayerNormModule.mistake
-class ModuleStdPlusEps(LearnedNorm):
-    """You divided by the standard deviation plus eps, two slips in one: torch.std and
-    torch.var divide by C − 1 unless correction=0 is given, and eps belongs inside the
-    root, sqrt(variance + eps)."""
-
-    def forward(self, x):
-        return std_plus_eps(x, self.weight, self.bias, self.eps)
+    return Wrong
 
 
-@LayerNormModule.mistake
-class ModuleOverPositionsToo(LearnedNorm):
-    """You averaged over positions and channels together. Every token has its own mean
-    and variance: dim=-1 only."""
-
-    def forward(self, x):
-        return affine(standardize(x, (-2, -1), self.eps), self.weight, self.bias)
-
-
-@LayerNormModule.mistake
-class ParametersUnused(LearnedNorm):
-    """You registered weight and bias but do not use them in forward."""
-
-    def forward(self, x):
-        return standardize(x, -1, self.eps)
+lift(LayerNorm, LayerNormModule, as_module, without=("eps_ignored",))

@@ -52,6 +52,13 @@ def rms_eps_outside(x, weight=None, eps=1e-6):
 
 
 @RMSNorm.mistake
+def rms_keepdim_forgotten(x, weight=None, eps=1e-6):
+    """You left keepdim=True out. A mean square of shape (B, T) does not stretch over
+    the channels of (B, T, C); one of shape (B, T, 1) does."""
+    return affine(x / torch.sqrt(x.pow(2).mean(-1) + eps), weight, None)
+
+
+@RMSNorm.mistake
 def rms_without_root(x, weight=None, eps=1e-6):
     """You divided by the mean square; divide by its square root."""
     return affine(x / (x.pow(2).mean(-1, keepdim=True) + eps), weight, None)
@@ -61,6 +68,22 @@ def rms_without_root(x, weight=None, eps=1e-6):
 def rms_unit_length(x, weight=None, eps=1e-6):
     """You divided by the root of the sum of squares; take the mean of the squares."""
     return affine(x / torch.sqrt(x.pow(2).sum(-1, keepdim=True) + eps), weight, None)
+
+
+@RMSNorm.mistake
+def rms_divided_by_length(x, weight=None, eps=1e-6):
+    """You divided by the length of the token, the root of the sum of squares; take the
+    mean of the squares, and add eps inside the root."""
+    return affine(x / (x.norm(dim=-1, keepdim=True) + eps), weight, None)
+
+
+@RMSNorm.mistake
+def rms_over_positions_too(x, weight=None, eps=1e-6):
+    """You took one mean square over the positions and the channels together. Every
+    token has its own: dim=-1."""
+    axes = (-2, -1) if x.dim() > 1 else -1
+    square = x.pow(2).mean(axes, keepdim=True)
+    return affine(x / torch.sqrt(square + eps), weight, None)
 
 
 @RMSNorm.mistake
@@ -82,6 +105,12 @@ def rms_one_plus_weight(x, weight=None, eps=1e-6):
     is the factor."""
     weight = None if weight is None else 1 + weight
     return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + eps), weight, None)
+
+
+@RMSNorm.mistake
+def rms_eps_missing(x, weight=None, eps=1e-6):
+    """You left eps out: sqrt(mean square + eps)."""
+    return affine(x / torch.sqrt(x.pow(2).mean(-1, keepdim=True)), weight, None)
 
 
 @RMSNorm.mistake

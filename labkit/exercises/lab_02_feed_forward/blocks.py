@@ -108,6 +108,78 @@ def post_norm_block(x, norm1, attention, norm2, feed_forward):
 
 
 @Blocks.mistake(of="sequential_block")
+def second_residual_normalized(x, norm1, attention, norm2, feed_forward):
+    """Your second residual adds norm2(z). The stream itself is never normalized: it is
+    z + feed_forward(norm2(z))."""
+    z = x + attention(norm1(x))
+    z = norm2(z)
+    return z + feed_forward(z)
+
+
+@Blocks.mistake(of="sequential_block")
+def first_residual_normalized(x, norm1, attention, norm2, feed_forward):
+    """Your first residual adds norm1(x). The stream itself is never normalized: it is
+    x + attention(norm1(x))."""
+    x = norm1(x)
+    z = x + attention(x)
+    return z + feed_forward(norm2(z))
+
+
+@Blocks.mistake(of="sequential_block")
+def residual_added_twice(x, norm1, attention, norm2, feed_forward):
+    """You added x once more in the second half: z = x + attention(norm1(x)) holds it
+    already. The block returns z + feed_forward(norm2(z))."""
+    z = x + attention(norm1(x))
+    return x + z + feed_forward(norm2(z))
+
+
+@Blocks.mistake(of="sequential_block")
+def norms_behind_sublayers(x, norm1, attention, norm2, feed_forward):
+    """Your norms stand behind the sublayers. Each stands before: attention reads
+    norm1(x), the feed-forward network norm2(z)."""
+    z = x + norm1(attention(x))
+    return z + norm2(feed_forward(z))
+
+
+@Blocks.mistake(of="sequential_block")
+def norms_exchanged(x, norm1, attention, norm2, feed_forward):
+    """You exchanged the norms: norm1 stands before attention, norm2 before the
+    feed-forward network."""
+    z = x + attention(norm2(x))
+    return z + feed_forward(norm1(z))
+
+
+@Blocks.mistake(of="sequential_block")
+def norms_left_out(x, norm1, attention, norm2, feed_forward):
+    """You left the norms out: attention reads norm1(x), the feed-forward network
+    norm2(z)."""
+    z = x + attention(x)
+    return z + feed_forward(z)
+
+
+@Blocks.mistake(of="sequential_block")
+def second_norm_left_out(x, norm1, attention, norm2, feed_forward):
+    """Your feed-forward network reads z itself. It reads norm2(z)."""
+    z = x + attention(norm1(x))
+    return z + feed_forward(z)
+
+
+@Blocks.mistake(of="sequential_block")
+def attention_without_residual(x, norm1, attention, norm2, feed_forward):
+    """Your attention has no residual connection: z = x + attention(norm1(x))."""
+    z = attention(norm1(x))
+    return z + feed_forward(norm2(z))
+
+
+@Blocks.mistake(of="sequential_block")
+def feed_forward_without_residual(x, norm1, attention, norm2, feed_forward):
+    """Your feed-forward network has no residual connection: add z, what attention
+    left behind."""
+    z = x + attention(norm1(x))
+    return feed_forward(norm2(z))
+
+
+@Blocks.mistake(of="sequential_block")
 def no_residuals(x, norm1, attention, norm2, feed_forward):
     """Your block has no residual connections."""
     return feed_forward(norm2(attention(norm1(x))))

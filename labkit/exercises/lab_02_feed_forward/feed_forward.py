@@ -112,9 +112,10 @@ def residual_added(x, weight1, bias1, weight2, bias2, activation):
 
 @FeedForwardFunction.mistake
 def not_transposed(x, weight1, bias1, weight2, bias2, activation):
-    """You used weight1 the wrong way round. PyTorch stores a linear map's weight as
-    (outputs, inputs): write x @ weight1.T, or F.linear(x, weight1), which transposes by
-    itself. With D = H the mistake would go unnoticed."""
+    """Your first product does not fit: it takes weight1 the wrong way round, or weight2
+    in its place. PyTorch stores a linear map's weight as (outputs, inputs): write
+    x @ weight1.T, or F.linear(x, weight1), which transposes by itself. With D = H the
+    mistake would go unnoticed."""
     return activation(x @ weight1 + bias1) @ weight2 + bias2
 
 

@@ -8,6 +8,7 @@ class MergeLinear(Exercise):
     """merge_linear(…): the one linear map that two without an activation are."""
 
     number = "2.4"
+    fixed = {"batch": "it is given weights, no samples"}
 
     @staticmethod
     def merge_linear(weight1, bias1, weight2, bias2):
@@ -39,6 +40,13 @@ def biases_added(weight1, bias1, weight2, bias2):
     """You carried bias1 over as a number. It passes through the second map:
     weight2 @ bias1 + bias2."""
     return weight2 @ weight1, weight2.sum(-1) * bias1.mean() + bias2
+
+
+@MergeLinear.mistake
+def biases_summed(weight1, bias1, weight2, bias2):
+    """You added the two biases as they are, and they differ in length. The first one
+    passes through the second map: weight2 @ bias1 + bias2."""
+    return weight2 @ weight1, bias1 + bias2
 
 
 @MergeLinear.mistake

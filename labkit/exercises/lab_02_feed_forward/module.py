@@ -4,8 +4,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from labkit.checks import compare
 from labkit.checks.exercise import Cases, Draw, Exercise, Replies, looks_at
 from labkit.checks.probes import Case
+from labkit.exercises.lab_02_feed_forward.feed_forward import FeedForwardFunction
+from labkit.exercises.lifted import lift
 
 
 class RightModule(nn.Module):
@@ -26,7 +29,8 @@ class RightModule(nn.Module):
 
 
 # Not 0.5, where it makes no difference whether this is what is dropped or what is kept.
-DROPPING = "dropout=0.75"
+P = 0.4
+DROPPING = f"dropout={P}"
 
 
 @looks_at("repeat")
@@ -36,15 +40,28 @@ def dropout_rests_in_evaluation(cases: Cases, replies: Replies) -> str | None:
     return None
 
 
-@looks_at("varies", "zeros")
+@looks_at("varies", "drawn")
 def dropout_acts_in_training(cases: Cases, replies: Replies) -> str | None:
-    reply = replies[DROPPING]
+    """Every channel is on its own here, so that the numbers tell what was dropped."""
+    case, reply = cases[DROPPING], replies[DROPPING]
     if not reply["varies"]:
         return f"In training mode with {DROPPING}, two calls gave the same output."
-    if reply["zeros"] == "some":  # none are 0 where no dropout comes last
+    bias = case.state["fc2.bias"][0].item()
+    hidden = F.gelu(case.inputs["x"][0, 0, 0] + case.state["fc1.bias"][0]).item()
+    at_rest = reply["output_eval"]
+    if not compare.close(at_rest, torch.full_like(at_rest, hidden + bias)):
+        return None  # wrong without dropout, too: told among the values
+    kept = 1 - P
+    wanted = (0.0, bias / kept, (hidden / kept + bias) / kept)
+    gap = (reply["drawn"][0][:, None] - torch.tensor(wanted)).abs() > 1e-3
+    start = f"In training mode with {DROPPING}, "
+    if gap[:, 0].all():
+        return f"{start}no output is 0: dropout follows the second layer, too."
+    if gap.all(1).any():
         return (
-            f"In training mode with {DROPPING}, less than half of the output is 0; "
-            "expected about three quarters."
+            f"{start}a value is dropped elsewhere than after the activation and after "
+            "the second layer, or with another probability, or what is kept is not "
+            f"divided by {kept}."
         )
     return None
 
@@ -59,26 +76,33 @@ class FeedForwardModule(Exercise):
 
     def draw_cases(self, draw: Draw):
         B, T, D, H = draw.sizes(4)
-        for name, shape, options in (
-            ("no dropout", (B, T), {}),
-            (DROPPING, (B, T), {"dropout": 0.75}),
-            ("one token, shape (D,)", (), {}),
-        ):
-            yield Case(
-                name,
-                "FeedForward",
-                {"dim": D, "hidden": H},
-                options,
-                state={
-                    "fc1.weight": draw.normal(H, D),
-                    "fc1.bias": draw.normal(H),
-                    "fc2.weight": draw.normal(D, H),
-                    "fc2.bias": draw.normal(D),
-                },
-                inputs={"x": draw.normal(*shape, D)},
-                stochastic=bool(options),
-                edge=not shape,
-            )
+        for name, shape in (("no dropout", (B, T)), ("one token, shape (D,)", ())):
+            state = {
+                "fc1.weight": draw.normal(H, D),
+                "fc1.bias": draw.normal(H),
+                "fc2.weight": draw.normal(D, H),
+                "fc2.bias": draw.normal(D),
+            }
+            sizes, x = {"dim": D, "hidden": H}, {"x": draw.normal(*shape, D)}
+            edge = not shape
+            yield Case(name, "FeedForward", sizes, state=state, inputs=x, edge=edge)
+        alone = torch.eye(D, dtype=torch.float64)
+        like = torch.ones(D, dtype=torch.float64)
+        first, second, value = 1 + draw.normal(3).abs()
+        yield Case(
+            DROPPING,
+            "FeedForward",
+            {"dim": D, "hidden": D},
+            {"dropout": P},
+            state={
+                "fc1.weight": alone,
+                "fc1.bias": first * like,
+                "fc2.weight": alone,
+                "fc2.bias": second * like,
+            },
+            inputs={"x": value * like.expand(B, T, D)},
+            stochastic=True,
+        )
 
 
 @FeedForwardModule.mistake
@@ -112,6 +136,48 @@ class DropoutNever(RightModule):
 
 
 @FeedForwardModule.mistake
+class DropoutWrittenIn(RightModule):
+    """Your dropout has a probability that you wrote in, 0.1. Use the argument
+    dropout."""
+
+    def __init__(self, dim, hidden, dropout=0.0):
+        super().__init__(dim, hidden, 0.1 if dropout else 0.0)
+
+
+@FeedForwardModule.mistake
+class DropoutOnlyInside(RightModule):
+    """Your dropout follows the activation only. It follows the second layer, too."""
+
+    def forward(self, x):
+        return self.fc2(self.dropout(self.activation(self.fc1(x))))
+
+
+@FeedForwardModule.mistake
+class DropoutOnlyAtTheEnd(RightModule):
+    """Your dropout follows the second layer only. It follows the activation, too."""
+
+    def forward(self, x):
+        return self.dropout(self.fc2(self.activation(self.fc1(x))))
+
+
+@FeedForwardModule.mistake
+class DropoutBeforeTheActivation(RightModule):
+    """Your dropout stands before the activation. It follows it."""
+
+    def forward(self, x):
+        hidden = self.activation(self.dropout(self.fc1(x)))
+        return self.dropout(self.fc2(hidden))
+
+
+@FeedForwardModule.mistake
+class DropoutOnTheInput(RightModule):
+    """You drop values of x. Dropout follows the activation and the second layer."""
+
+    def forward(self, x):
+        return super().forward(self.dropout(x))
+
+
+@FeedForwardModule.mistake
 class ReluModule(RightModule):
     """You used ReLU; this module's activation is GELU."""
 
@@ -125,30 +191,6 @@ class TanhGeluModule(RightModule):
 
     def activation(self, hidden):
         return F.gelu(hidden, approximate="tanh")
-
-
-@FeedForwardModule.mistake
-class NoActivation(RightModule):
-    """You left the activation out: two linear maps in a row are one."""
-
-    def activation(self, hidden):
-        return hidden
-
-
-@FeedForwardModule.mistake
-class ActivationTwice(RightModule):
-    """You put an activation behind the second linear map too."""
-
-    def forward(self, x):
-        return F.gelu(super().forward(x))
-
-
-@FeedForwardModule.mistake
-class ResidualInside(RightModule):
-    """You added x inside the module. The residual connection belongs to the block."""
-
-    def forward(self, x):
-        return x + super().forward(x)
 
 
 @FeedForwardModule.mistake
@@ -203,3 +245,23 @@ class InPlaceOnInput(RightModule):
         with torch.no_grad():
             x.relu_()
         return y
+
+
+def as_module(function):
+    """A module that computes by a wrong function of exercise 2.2."""
+
+    class Wrong(RightModule):
+        def forward(self, x):
+            def activation(hidden):
+                return self.dropout(self.activation(hidden))
+
+            first, second = self.fc1, self.fc2
+            weights = (first.weight, first.bias, second.weight, second.bias)
+            return self.dropout(function(x, *weights, activation))
+
+    return Wrong
+
+
+# Without those about the activation that the function is given.
+GIVEN = ("always_gelu", "always_relu")
+lift(FeedForwardFunction, FeedForwardModule, as_module, without=GIVEN)

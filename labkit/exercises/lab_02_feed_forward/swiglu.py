@@ -63,6 +63,14 @@ def no_gate_activation(x, weight_gate, weight_up, weight_down):
 
 
 @SwiGLU.mistake
+def silu_of_the_product(x, weight_gate, weight_up, weight_down):
+    """You applied SiLU to the product of gate and up. It belongs to the gate alone:
+    silu(x @ gateᵀ) · (x @ upᵀ)."""
+    product = F.linear(x, weight_gate) * F.linear(x, weight_up)
+    return F.silu(product) @ weight_down.T
+
+
+@SwiGLU.mistake
 def gate_added(x, weight_gate, weight_up, weight_down):
     """You added the two branches. The gate multiplies."""
     return (F.silu(F.linear(x, weight_gate)) + F.linear(x, weight_up)) @ weight_down.T

@@ -3,14 +3,15 @@
 import torch
 from torch import nn
 
-from labkit.checks.exercise import Draw, Exercise
+from labkit.checks.exercise import Cases, Draw, Exercise, Replies, looks_at
 from labkit.checks.probes import Case, Layer
-from labkit.exercises.lab_03_multi_head_attention.attention import FUSED, attend
-from labkit.exercises.lab_03_multi_head_attention.heads import (
-    merged_not_transposed,
-    viewed_not_transposed,
+from labkit.exercises.lab_03_multi_head_attention.attention import FUSED
+from labkit.exercises.lab_03_multi_head_attention.multi_head import (
+    MultiHead,
+    multi_head,
 )
-from labkit.exercises.lab_03_multi_head_attention.multi_head import multi_head
+from labkit.exercises.lifted import lift
+from labkit.exercises.properties import the_same_every_time
 
 
 class RightModule(nn.Module):
@@ -47,6 +48,17 @@ def converted(attention, kind=RightModule, copied=("qkv", "proj", "bias")):
     return module
 
 
+@looks_at("shared")
+def weights_are_copied(cases: Cases, replies: Replies) -> str | None:
+    for name, reply in replies.items():
+        if reply.get("shared"):
+            return (
+                f"In the case “{name}”, the weights of your module and of the given "
+                "one lie in the same memory: training one would change the other."
+            )
+    return None
+
+
 class MultiHeadModule(Exercise):
     """MultiHeadAttention(dim, heads), and from_torch to fill it."""
 
@@ -54,6 +66,7 @@ class MultiHeadModule(Exercise):
     reference = {"MultiHeadAttention": RightModule, "from_torch": converted}
     probe = {"MultiHeadAttention": "module", "from_torch": "function"}
     off_limits = FUSED
+    properties = (the_same_every_time, weights_are_copied)
 
     def draw_cases(self, draw: Draw):
         B, T, h, d = draw.sizes(4, low=2)
@@ -115,6 +128,18 @@ def weights_not_copied(attention):
 
 
 @MultiHeadModule.mistake(of="from_torch")
+def weights_shared(attention):
+    """Your module uses the given one's own parameters. Copy their values, with
+    module.qkv.weight.copy_(…) under torch.no_grad(), or load_state_dict: then each is
+    trained by itself."""
+    module = converted(attention)
+    module.qkv.weight = attention.in_proj_weight
+    module.qkv.bias = attention.in_proj_bias
+    module.proj = attention.out_proj
+    return module
+
+
+@MultiHeadModule.mistake(of="from_torch")
 def biases_not_copied(attention):
     """Your from_torch copies the weights but not the biases."""
     return converted(attention, copied=("qkv", "proj"))
@@ -128,61 +153,12 @@ def projection_not_copied(attention):
 
 
 @MultiHeadModule.mistake(of="from_torch")
-def module_ignores_keep(attention):
-    """Your module ignores keep."""
-
-    class Wrong(RightModule):
-        def forward(self, x, keep=None):
-            return super().forward(x)
-
-    return converted(attention, Wrong)
-
-
-@MultiHeadModule.mistake(of="from_torch")
-def module_inverts_keep(attention):
-    """Your module takes keep the wrong way round: True means may attend."""
-
-    class Wrong(RightModule):
-        def forward(self, x, keep=None):
-            return super().forward(x, None if keep is None else ~keep)
-
-    return converted(attention, Wrong)
-
-
-@MultiHeadModule.mistake(of="from_torch")
-def module_without_projection(attention):
-    """Your module registers proj but does not use it in forward."""
-
-    class Wrong(RightModule):
-        def forward(self, x, keep=None):
-            return multi_head(x, self.parts(x), self.heads, keep)
-
-    return converted(attention, Wrong)
-
-
-@MultiHeadModule.mistake(of="from_torch")
 def module_with_one_head(attention):
     """Your from_torch does not pass the number of heads on, or your module does not use
     it: what comes out is one head's work."""
     module = converted(attention)
     module.heads = 1
     return module
-
-
-@MultiHeadModule.mistake(of="from_torch")
-def module_unscaled(attention):
-    """Your module does not divide the scores by √(D/h), or your function of exercise
-    3.1, which you may be calling, does not."""
-
-    class Wrong(RightModule):
-        def forward(self, x, keep=None):
-            def unscaled(query, key, value, keep):
-                return attend(query, key, value, keep, 1.0)
-
-            parts = self.parts(x)
-            return self.proj(multi_head(x, parts, self.heads, keep, attention=unscaled))
-
-    return converted(attention, Wrong)
 
 
 @MultiHeadModule.mistake(of="from_torch")
@@ -199,25 +175,21 @@ def module_reads_heads_first(attention):
     return converted(attention, Wrong)
 
 
-@MultiHeadModule.mistake(of="from_torch")
-def module_views_heads(attention):
-    """Your module splits the heads by a reshape without a transposition."""
+def filled_module(function):
+    """from_torch to a module that computes by a wrong function of exercise 3.3."""
 
     class Wrong(RightModule):
         def forward(self, x, keep=None):
-            parts, split = self.parts(x), viewed_not_transposed
-            return self.proj(multi_head(x, parts, self.heads, keep, split=split))
+            weights = (self.qkv.weight, self.qkv.bias, self.proj.weight, self.proj.bias)
+            return function(x, *weights, self.heads, keep)
 
-    return converted(attention, Wrong)
+    return lambda attention: converted(attention, Wrong)
 
 
-@MultiHeadModule.mistake(of="from_torch")
-def module_merges_wrongly(attention):
-    """Your module merges the heads without transposing back."""
-
-    class Wrong(RightModule):
-        def forward(self, x, keep=None):
-            parts, merge = self.parts(x), merged_not_transposed
-            return self.proj(multi_head(x, parts, self.heads, keep, merge=merge))
-
-    return converted(attention, Wrong)
+lift(
+    MultiHead,
+    MultiHeadModule,
+    filled_module,
+    without=("packed_per_head", "one_head_for_all"),  # in other words above
+    of="from_torch",
+)

@@ -8,15 +8,21 @@ from labkit.checks import compare
 from labkit.checks.exercise import Cases, Draw, Exercise, Replies
 from labkit.checks.probes import Case
 from labkit.exercises.lab_03_multi_head_attention.attention import (
+    AT_THE_EDGE,
     FUSED,
     ROUNDED_SCALE,
+    Attention,
     attend,
+    masked_softmax,
 )
 from labkit.exercises.lab_03_multi_head_attention.heads import (
     Heads,
     merged_not_transposed,
+    split_not_moved,
     viewed_not_transposed,
 )
+from labkit.exercises.lifted import lift
+from labkit.exercises.properties import the_same_every_time
 
 
 def samples_stand_alone(cases: Cases, replies: Replies) -> str | None:
@@ -46,7 +52,7 @@ class MultiHead(Exercise):
 
     number = "3.3"
     off_limits = FUSED
-    properties = (samples_stand_alone, tokens_have_no_order)
+    properties = (the_same_every_time, samples_stand_alone, tokens_have_no_order)
 
     @staticmethod
     def multi_head_attention(
@@ -114,23 +120,6 @@ def multi_head(x, packed, heads, keep, split=None, merge=None, attention=attend)
 
 
 @MultiHead.mistake
-def heads_viewed(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
-    """You split the heads by a reshape without a transposition: a head then holds
-    pieces of several tokens."""
-    packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, heads, keep, split=viewed_not_transposed)
-    return F.linear(joined, out_weight, out_bias)
-
-
-@MultiHead.mistake
-def heads_merged_wrongly(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
-    """You merged the heads without transposing back: the tokens are mixed up."""
-    packed = project(x, in_weight, in_bias)
-    joined = multi_head(x, packed, heads, keep, merge=merged_not_transposed)
-    return F.linear(joined, out_weight, out_bias)
-
-
-@MultiHead.mistake
 def heads_viewed_both_ways(
     x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
@@ -145,6 +134,20 @@ def heads_viewed_both_ways(
 
 
 @MultiHead.mistake
+def heads_not_moved(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """You left the heads behind the tokens, (B, T, h, D/h), so that each token attends
+    to its own heads instead of to the tokens. Transpose to (B, h, T, D/h) first."""
+    packed = project(x, in_weight, in_bias)
+    joined = multi_head(x, packed, heads, None, split_not_moved, _tokens_in_front)
+    return F.linear(joined, out_weight, out_bias)
+
+
+def _tokens_in_front(x):
+    """(B, T, h, D/h) to (B, T, D)."""
+    return x.flatten(2)
+
+
+@MultiHead.mistake
 def scaled_by_model_width(
     x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
@@ -152,7 +155,8 @@ def scaled_by_model_width(
     scores are divided by √(D/h)."""
 
     def attention(query, key, value, keep):
-        return attend(query, key, value, keep, 1 / math.sqrt(x.shape[-1]))
+        scale = 1 / math.sqrt(x.shape[-1])
+        return attend(query, key, value, keep, scale=lambda q, k, v: scale)
 
     packed = project(x, in_weight, in_bias)
     joined = multi_head(x, packed, heads, keep, attention=attention)
@@ -165,7 +169,7 @@ def heads_unscaled(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
     you may be calling, does not."""
 
     def attention(query, key, value, keep):
-        return attend(query, key, value, keep, 1.0)
+        return attend(query, key, value, keep, scale=lambda q, k, v: 1.0)
 
     packed = project(x, in_weight, in_bias)
     joined = multi_head(x, packed, heads, keep, attention=attention)
@@ -193,13 +197,53 @@ def in_bias_forgotten(x, in_weight, in_bias, out_weight, out_bias, heads, keep=N
 
 
 @MultiHead.mistake
-def query_key_value_in_another_order(
+def queries_and_keys_exchanged(
     x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
 ):
-    """You unpacked in_weight in another order. Its rows are those of the queries, then
-    of the keys, then of the values."""
+    """Your queries and keys have changed places. The rows of in_weight are those of the
+    queries, then of the keys, then of the values; and the scores, query @ key.mT, have
+    a row for each query."""
     key, query, value = project(x, in_weight, in_bias)
     joined = multi_head(x, (query, key, value), heads, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def in_weight_not_transposed(
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
+):
+    """You used in_weight the wrong way round. PyTorch stores a linear map's weight as
+    (outputs, inputs): x @ in_weight.T, or F.linear(x, in_weight), which transposes by
+    itself."""
+    return x @ in_weight + in_bias
+
+
+@MultiHead.mistake
+def out_weight_not_transposed(
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
+):
+    """You used out_weight the wrong way round, which nothing but the values shows, for
+    it is square. PyTorch stores a weight as (outputs, inputs): joined @ out_weight.T,
+    or F.linear."""
+    joined = multi_head(x, project(x, in_weight, in_bias), heads, keep)
+    return F.linear(joined, out_weight.T, out_bias)
+
+
+@MultiHead.mistake
+def keys_are_queries(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """You made the keys with the weights of the queries. Rows D to 2D of in_weight are
+    the keys' own."""
+    query, _, value = project(x, in_weight, in_bias)
+    joined = multi_head(x, (query, query, value), heads, keep)
+    return F.linear(joined, out_weight, out_bias)
+
+
+@MultiHead.mistake
+def values_are_keys(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """You made the values with the weights of the keys. Rows 2D to 3D of in_weight are
+    the values' own."""
+    query, key, _ = project(x, in_weight, in_bias)
+    joined = multi_head(x, (query, key, key), heads, keep)
     return F.linear(joined, out_weight, out_bias)
 
 
@@ -246,20 +290,51 @@ def heads_share_their_weights(
 
 
 @MultiHead.mistake
-def multi_head_keep_inverted(
-    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
-):
-    """You took keep the wrong way round: True means that the query may attend to the
-    key. nn.MultiheadAttention's attn_mask has it reversed."""
-    keep = None if keep is None else ~keep
-    joined = multi_head(x, project(x, in_weight, in_bias), heads, keep)
-    return F.linear(joined, out_weight, out_bias)
+def softmax_over_heads(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+    """Your softmax runs over the heads (dim=1). Every query of every head distributes
+    its attention over the keys, the last axis."""
+
+    def attention(query, key, value, keep):
+        scores = query @ key.mT / math.sqrt(query.shape[-1])
+        weights = masked_softmax(scores, keep, dim=1).nan_to_num()
+        return weights @ value, weights
+
+    return with_attention(attention)(
+        x, in_weight, in_bias, out_weight, out_bias, heads, keep
+    )
 
 
-@MultiHead.mistake
-def multi_head_keep_ignored(
-    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
-):
-    """You ignored keep."""
-    joined = multi_head(x, project(x, in_weight, in_bias), heads, None)
-    return F.linear(joined, out_weight, out_bias)
+def with_attention(attention):
+    """The right heads around this attention."""
+
+    def answer(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+        packed = project(x, in_weight, in_bias)
+        joined = multi_head(x, packed, heads, keep, attention=attention)
+        return F.linear(joined, out_weight, out_bias)
+
+    return answer
+
+
+# Without those that have other words above, or show nothing in self-attention.
+OTHERWISE = (
+    "scale_forgotten",
+    "scale_by_value_width",
+    "query_and_key_exchanged",
+    "keys_weighted",
+)
+lift(Attention, MultiHead, with_attention, without=AT_THE_EDGE + OTHERWISE)
+
+
+def with_heads(part):
+    """The right attention between heads that are split or merged wrongly."""
+    name = "split" if part.stands_in_for == "split_heads" else "merge"
+
+    def answer(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+        packed = project(x, in_weight, in_bias)
+        joined = multi_head(x, packed, heads, keep, **{name: part})
+        return F.linear(joined, out_weight, out_bias)
+
+    return answer
+
+
+lift(Heads, MultiHead, with_heads, without=("split_not_moved",))

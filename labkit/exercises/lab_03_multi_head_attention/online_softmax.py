@@ -28,12 +28,28 @@ def never_holds_the_whole_matrix(cases: Cases, replies: Replies) -> str | None:
     return None
 
 
+SMALLER, LARGER = "large scores", "large scores, in larger blocks"
+
+
+@looks_at("calls")
+def block_size_counts(cases: Cases, replies: Replies) -> str | None:
+    few, many = (replies[name].get("calls", 0) for name in (LARGER, SMALLER))
+    if few < many or replies[LARGER].get("called"):  # a call off limits is told later
+        return None
+    larger, smaller = (cases[name].args["block_size"] for name in (LARGER, SMALLER))
+    return (
+        f"With block_size={larger} you call PyTorch {few} times, with {smaller} {many} "
+        "times. Twice as large a block should take fewer: block_size is the number of "
+        "keys in a block, not a number of your own, nor how many blocks there are."
+    )
+
+
 class OnlineSoftmax(Exercise):
     """online_softmax_attention(query, key, value, block_size): block by block."""
 
     number = "3.6"
     off_limits = FUSED
-    properties = (never_holds_the_whole_matrix,)
+    properties = (never_holds_the_whole_matrix, block_size_counts)
 
     @staticmethod
     def online_softmax_attention(query, key, value, block_size):
@@ -42,8 +58,12 @@ class OnlineSoftmax(Exercise):
     reference = {"online_softmax_attention": online_softmax_attention}
 
     def draw_cases(self, draw: Draw):
-        B, d, v, block, more = draw.sizes(5)
-        Tq, Tk = 40 + more, 5 * block + 2 + 20 // block * block
+        # Blocks so long that what is kept of each, all blocks together, is far from
+        # the whole matrix: they may be merged in the end.
+        v, d = sorted(draw.sizes(2, low=2, high=4))
+        (B,) = draw.sizes(1, low=2, high=6)
+        block, more = draw.sizes(2, low=10, high=14)
+        Tq, Tk = 30 + more, 6 * block + 3
         args = {
             "query": draw.normal(B, Tq, d, std=2),
             "key": draw.normal(B, Tk, d),
@@ -54,10 +74,12 @@ class OnlineSoftmax(Exercise):
         title = f"{Tk} keys, blocks of {block}"
         yield Case(title, name, args, tolerance=ROUNDED_SCALE)
         far = {**args, "query": 400 * args["query"]}
-        yield Case("large scores", name, far, gradients=False, tolerance=1e-3)
+        wide = {**far, "block_size": 2 * block}
+        for title, given in ((SMALLER, far), (LARGER, wide)):
+            yield Case(title, name, given, gradients=False, tolerance=1e-3)
         # few queries: a block of them against all keys would be half the matrix
         low = {
-            "query": -400 * (1 + draw.normal(B, 2 * block, 1).abs()),
+            "query": -1e4 * (1 + draw.normal(B, 2 * block, 1).abs()),
             "key": 1 + draw.normal(B, Tk, 1).abs(),
             "value": draw.normal(B, Tk, 1),
             "block_size": block,
@@ -156,6 +178,12 @@ def last_block_dropped(query, key, value, block_size):
 def online_scale_forgotten(query, key, value, block_size):
     """You forgot to divide the scores by √d."""
     return online(query * math.sqrt(query.shape[-1]), key, value, block_size)
+
+
+@OnlineSoftmax.mistake
+def online_scale_without_root(query, key, value, block_size):
+    """You divided the scores by d; divide by its root √d."""
+    return online(query / math.sqrt(query.shape[-1]), key, value, block_size)
 
 
 @OnlineSoftmax.mistake

@@ -37,6 +37,12 @@ def returns_a_convolution(cases: Cases, replies: Replies) -> str | None:
         shapes = {key: tuple(size) for key, size in made["parameters"].items()}
         if shapes != wanted:
             return f"The convolution's parameters are {shapes}; expected {wanted}."
+        said = [made["numbers"].get(f"{way}_channels") for way in ("in", "out")]
+        if said != [C, D]:
+            return (
+                f"The convolution says that it goes from {said[0]} to {said[1]} "
+                f"channels; expected from {C} to {D}."
+            )
     return None
 
 
@@ -44,6 +50,7 @@ class EmbeddingAsConvolution(Exercise):
     """embedding_as_convolution(…): the nn.Conv2d equal to the linear map of patches."""
 
     number = "4.1.4"
+    fixed = {"length": "the weights say how many channels there are"}
     properties = (returns_a_convolution,)
 
     @staticmethod
@@ -100,6 +107,16 @@ def weight_not_copied(weight, bias, patch, channels):
     with."""
     conv = fresh_convolution(weight, bias, patch, channels)
     conv.bias = nn.Parameter(bias)
+    return conv
+
+
+@EmbeddingAsConvolution.mistake
+def channels_declared_exchanged(weight, bias, patch, channels):
+    """You gave nn.Conv2d its channels in the wrong order: those of the images come
+    first, then the width of a token. The weight that you put in hides it from the
+    output; who reads conv.in_channels is told something wrong."""
+    conv = convolution(weight, bias, patch, channels)
+    conv.in_channels, conv.out_channels = len(weight), channels
     return conv
 
 

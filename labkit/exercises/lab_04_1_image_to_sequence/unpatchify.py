@@ -39,6 +39,7 @@ class Unpatchify(Exercise):
     """unpatchify(patches, patch, height, width): the images again."""
 
     number = "4.1.3"
+    fixed = {"length": "height and width say how many patches there are"}
     properties = (every_pixel_returns_to_its_place,)
 
     @staticmethod

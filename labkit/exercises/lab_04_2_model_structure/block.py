@@ -3,8 +3,12 @@
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.checks.exercise import Cases, Draw, Exercise, Replies, looks_at
+from labkit.checks.exercise import Draw, Exercise
 from labkit.checks.probes import Case
+from labkit.exercises.lab_02_feed_forward.blocks import Blocks
+from labkit.exercises.lab_02_feed_forward.feed_forward import FeedForwardFunction
+from labkit.exercises.lifted import lift
+from labkit.exercises.properties import the_same_every_time
 
 EPS = 1e-6  # Dosovitskiy et al.'s, not PyTorch's 1e-5
 
@@ -12,7 +16,7 @@ EPS = 1e-6  # Dosovitskiy et al.'s, not PyTorch's 1e-5
 def start_anyhow(module: nn.Module) -> None:
     """Leave no constant to compare with: how parameters start is up to the learner."""
     for parameter in module.parameters():
-        nn.init.normal_(parameter)
+        nn.init.uniform_(parameter)  # normal_ takes a millisecond on the meta device
 
 
 class RightBlock(nn.Module):
@@ -49,20 +53,13 @@ def state_of(module: nn.Module, draw: Draw, std: float = 0.5) -> dict:
     return {n: draw.normal(*p.shape, std=std) for n, p in module.named_parameters()}
 
 
-@looks_at("repeat")
-def no_dropout(cases: Cases, replies: Replies) -> str | None:
-    if replies["z (B, T, D)"]["repeat"]:
-        return None
-    return "Two calls in training mode with the same z gave different results."
-
-
 class Block(Exercise):
     """Block(dim, heads, hidden): equations (2) and (3)."""
 
     number = "4.2.2"
     reference = {"Block": RightBlock}
     probe = "module"
-    properties = (no_dropout,)
+    properties = (the_same_every_time,)
 
     def draw_cases(self, draw: Draw):
         B, T, h, d, H = draw.sizes(5, low=2)
@@ -127,112 +124,6 @@ class BatchFirstForgotten(RightBlock):
 
 
 @Block.mistake
-class FirstNormTwice(RightBlock):
-    """You used norm1 for both sublayers. Equation (3) has a layer norm of its own,
-    norm2."""
-
-    def forward(self, z):
-        z = z + self.attend(self.norm1(z))
-        return z + self.feed_forward(self.norm1(z))
-
-
-@Block.mistake
-class NormsExchanged(RightBlock):
-    """You exchanged the two layer norms: norm1 goes before the attention, norm2 before
-    the feed-forward network."""
-
-    def forward(self, z):
-        z = z + self.attend(self.norm2(z))
-        return z + self.feed_forward(self.norm1(z))
-
-
-@Block.mistake
-class PostNorm(RightBlock):
-    """You normalized after the sum (post-norm, the first Transformer's). Equations (2)
-    and (3) normalize the input of the sublayer."""
-
-    def forward(self, z):
-        z = self.norm1(z + self.attend(z))
-        return self.norm2(z + self.feed_forward(z))
-
-
-@Block.mistake
-class NoNorms(RightBlock):
-    """You left the layer norms out: the sublayers read LN(z), not z."""
-
-    def forward(self, z):
-        z = z + self.attend(z)
-        return z + self.feed_forward(z)
-
-
-@Block.mistake
-class ResidualFromNorm(RightBlock):
-    """You added LN(z) instead of z. The residual connection carries the input itself;
-    only the sublayer reads the normalized copy."""
-
-    def forward(self, z):
-        z = self.norm1(z)
-        z = z + self.attend(z)
-        z = self.norm2(z)
-        return z + self.feed_forward(z)
-
-
-@Block.mistake
-class AttentionWithoutResidual(RightBlock):
-    """Your attention has no residual connection: add z, equation (2)."""
-
-    def forward(self, z):
-        z = self.attend(self.norm1(z))
-        return z + self.feed_forward(self.norm2(z))
-
-
-@Block.mistake
-class FeedForwardWithoutResidual(RightBlock):
-    """Your feed-forward network has no residual connection: add z′, equation (3)."""
-
-    def forward(self, z):
-        z = z + self.attend(self.norm1(z))
-        return self.feed_forward(self.norm2(z))
-
-
-@Block.mistake
-class NoResiduals(RightBlock):
-    """You left both residual connections out: + z and + z′ in equations (2) and (3)."""
-
-    def forward(self, z):
-        return self.feed_forward(self.norm2(self.attend(self.norm1(z))))
-
-
-@Block.mistake
-class ResidualFromTheInput(RightBlock):
-    """Your second residual connection starts at the block's input. Equation (3) adds
-    z′, what the attention sublayer gave."""
-
-    def forward(self, z):
-        between = z + self.attend(self.norm1(z))
-        return z + self.feed_forward(self.norm2(between))
-
-
-@Block.mistake
-class Parallel(RightBlock):
-    """Your two sublayers both read the block's input. In equation (3) the feed-forward
-    network reads what the attention sublayer gave."""
-
-    def forward(self, z):
-        return z + self.attend(self.norm1(z)) + self.feed_forward(self.norm2(z))
-
-
-@Block.mistake
-class FeedForwardFirst(RightBlock):
-    """You ran the feed-forward network before the attention. Equation (2) comes before
-    equation (3)."""
-
-    def forward(self, z):
-        z = z + self.feed_forward(self.norm2(z))
-        return z + self.attend(self.norm1(z))
-
-
-@Block.mistake
 class OnlyTheQueryNormalized(RightBlock):
     """You normalized only the queries. Keys and values are made of LN(z) too."""
 
@@ -267,23 +158,6 @@ class Relu(RightBlock):
 
 
 @Block.mistake
-class NoActivation(RightBlock):
-    """You left the activation out between fc1 and fc2: two linear maps in a row are
-    one."""
-
-    def activation(self, hidden):
-        return hidden
-
-
-@Block.mistake
-class ActivationAtTheEnd(RightBlock):
-    """You put an activation behind fc2. GELU stands between fc1 and fc2 only."""
-
-    def feed_forward(self, x):
-        return F.gelu(super().feed_forward(x))
-
-
-@Block.mistake
 class AttentionWithDropout(RightBlock):
     """Your block has dropout (an argument of nn.MultiheadAttention, perhaps): two calls
     in training mode differ. This block has none."""
@@ -291,3 +165,31 @@ class AttentionWithDropout(RightBlock):
     def __init__(self, dim, heads, hidden):
         super().__init__(dim, heads, hidden)
         self.attention.dropout = 0.5
+
+
+def with_order(function):
+    """A block that puts its parts together as a wrong function of exercise 2.6."""
+
+    class Wrong(RightBlock):
+        def forward(self, z):
+            return function(z, self.norm1, self.attend, self.norm2, self.feed_forward)
+
+    return Wrong
+
+
+def with_network(function):
+    """A block whose network is a wrong function of exercise 2.2."""
+
+    class Wrong(RightBlock):
+        def feed_forward(self, x):
+            weights = (self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)
+            return function(x, *weights, self.activation)
+
+    return Wrong
+
+
+PARALLEL = [w.__name__ for w in Blocks.mistakes if w.stands_in_for == "parallel_block"]
+lift(Blocks, Block, with_order, without=PARALLEL)
+# Without those about the activation that the function is given.
+GIVEN = ("always_gelu", "always_relu")
+lift(FeedForwardFunction, Block, with_network, without=GIVEN)

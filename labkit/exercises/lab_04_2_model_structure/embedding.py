@@ -5,6 +5,8 @@ from torch.nn import functional as F
 
 from labkit.checks.exercise import Cases, Draw, Exercise, Replies, not_three
 from labkit.checks.probes import Case
+from labkit.exercises.lab_04_1_image_to_sequence.patchify import Patchify
+from labkit.exercises.lifted import lift
 
 
 def cut(images, patch):
@@ -56,6 +58,7 @@ class Embedding(Exercise):
     """embed(images, …): equation (1)."""
 
     number = "4.2.1"
+    fixed = {"length": "the weights say how many channels there are"}
     properties = (class_token_is_the_same, every_patch_is_in_its_place)
 
     @staticmethod
@@ -175,57 +178,29 @@ def class_token_forgotten(images, weight, bias, class_token, positions, patch):
     return F.linear(cut(images, patch), weight, bias) + positions[1:]
 
 
-@Embedding.mistake
-def patches_column_by_column(images, weight, bias, class_token, positions, patch):
-    """You numbered the patches column by column. They go row by row, as one reads."""
+def with_cut(cut):
+    """The embedding of patches that a wrong function of exercise 4.1.2 cuts."""
 
-    def downwards(images, patch):
-        flipped = cut(images.mT, patch).unflatten(-1, (-1, patch, patch))
-        return flipped.mT.flatten(2)
+    def wrong(images, weight, bias, class_token, positions, patch):
+        return embedded(images, weight, bias, class_token, positions, patch, cut)
 
-    return embedded(images, weight, bias, class_token, positions, patch, downwards)
+    return wrong
 
 
-@Embedding.mistake
-def pixels_column_by_column(images, weight, bias, class_token, positions, patch):
-    """You flattened each patch column by column. Inside a patch the order is channel,
-    row, column."""
-
-    def turned(images, patch):
-        return cut(images, patch).unflatten(-1, (-1, patch, patch)).mT.flatten(2)
-
-    return embedded(images, weight, bias, class_token, positions, patch, turned)
-
-
-@Embedding.mistake
-def channels_last(images, weight, bias, class_token, positions, patch):
-    """You flattened each patch with the channels last. Inside a patch the order is
-    channel, row, column, as in a convolution's weight."""
-
-    def last(images, patch):
-        return cut(images, patch).unflatten(-1, (-1, patch * patch)).mT.flatten(2)
-
-    return embedded(images, weight, bias, class_token, positions, patch, last)
-
-
-@Embedding.mistake
-def images_only_reshaped(images, weight, bias, class_token, positions, patch):
-    """You reshaped the images straight to (B, N, C·P·P). The shape is right, but such a
-    row holds pieces of a few lines of pixels, not a square."""
-
-    def reshaped(images, patch):
-        return images.reshape(len(images), -1, images.shape[1] * patch * patch)
-
-    return embedded(images, weight, bias, class_token, positions, patch, reshaped)
-
-
-@Embedding.mistake
-def unfold_not_transposed(images, weight, bias, class_token, positions, patch):
-    """You reshaped what F.unfold gives, (B, C·P·P, N), to (B, N, C·P·P). That mixes the
-    patches: transpose it."""
-
-    def untransposed(images, patch):
-        columns = F.unfold(images, patch, stride=patch)
-        return columns.reshape(len(images), columns.shape[2], columns.shape[1])
-
-    return embedded(images, weight, bias, class_token, positions, patch, untransposed)
+# Without those that cut patches of another shape, type or number.
+OTHERWISE = (
+    "as_many_as_patch",
+    "channels_apart",
+    "unfold_not_transposed",
+    "patches_overlap",
+    "patches_not_flattened",
+    "grid_not_flattened",
+    "positions_first",
+    "viewed_after_permute",
+    "sides_divided_to_floats",
+    "list_of_patches",
+    "stacked_on_the_batch",
+    "filled_in_default_dtype",
+    "squeezed",
+)
+lift(Patchify, Embedding, with_cut, without=OTHERWISE)

@@ -12,7 +12,13 @@ from labkit.exercises.lab_04_2_model_structure.block import (
     start_anyhow,
     state_of,
 )
-from labkit.exercises.lab_04_2_model_structure.embedding import cut, prepended
+from labkit.exercises.lab_04_2_model_structure.embedding import (
+    Embedding,
+    cut,
+    prepended,
+)
+from labkit.exercises.lifted import lift
+from labkit.exercises.properties import the_same_every_time
 
 
 class RightModel(nn.Module):
@@ -40,7 +46,8 @@ class RightModel(nn.Module):
         )
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.head = nn.Linear(dim, num_classes)
-        start_anyhow(self)
+        for part in (self.patch_embed, self.norm, self.head):  # the rest does already
+            start_anyhow(part)
 
     def embed(self, images):
         patches = self.patch_embed(cut(images, self.patch))
@@ -90,9 +97,10 @@ class Model(Exercise):
     """VisionTransformer(…): equations (1) to (4) and the head."""
 
     number = "4.2.3"
+    fixed = {"length": "a model is made for images of one size"}
     reference = {"VisionTransformer": RightModel}
     probe = "module"
-    properties = (the_blocks_do_their_part,)
+    properties = (the_same_every_time, the_blocks_do_their_part)
 
     def draw_cases(self, draw: Draw):
         target = "VisionTransformer"
@@ -271,25 +279,6 @@ class AllTokensReturned(RightModel):
 
 
 @Model.mistake
-class ClassTokenAppended(RightModel):
-    """You appended the [class] token behind the patches but read token 0. Put it in
-    front."""
-
-    def embed(self, images):
-        patches = self.patch_embed(cut(images, self.patch))
-        token = self.class_token.expand(len(images), -1, -1)
-        return torch.cat([patches, token], 1) + self.position
-
-
-@Model.mistake
-class NoPositions(RightModel):
-    """You never add the position embeddings."""
-
-    def embed(self, images):
-        return prepended(self.class_token, self.patch_embed(cut(images, self.patch)))
-
-
-@Model.mistake
 class PositionsInEveryBlock(RightModel):
     """You add the position embeddings before every block. Equation (1) adds them once,
     at the input."""
@@ -365,23 +354,17 @@ class HeadInEncode(RightModel):
         return self.encode(images)
 
 
-@Model.mistake
-class PixelsReshaped(RightModel):
-    """You reshaped the images straight into patches. The shape is right, but such a row
-    holds pieces of lines of pixels, not a square."""
+def with_embedding(function):
+    """A model that embeds by a wrong function of exercise 4.2.1."""
 
-    def embed(self, images):
-        wide = self.patch_embed.in_features
-        patches = self.patch_embed(images.reshape(len(images), -1, wide))
-        return prepended(self.class_token, patches) + self.position
+    class Wrong(RightModel):
+        def embed(self, images):
+            weights = self.patch_embed.weight, self.patch_embed.bias
+            token, positions = self.class_token.flatten(), self.position[0]
+            return function(images, *weights, token, positions, self.patch)
+
+    return Wrong
 
 
-@Model.mistake
-class PatchChannelsLast(RightModel):
-    """You flattened each patch with the channels last. Inside a patch the order is
-    channel, row, column."""
-
-    def embed(self, images):
-        patches = cut(images, self.patch).unflatten(-1, (-1, self.patch**2))
-        patches = self.patch_embed(patches.mT.flatten(2))
-        return prepended(self.class_token, patches) + self.position
+# Square images do not show who exchanges height and width.
+lift(Embedding, Model, with_embedding, without=("height_and_width_exchanged",))

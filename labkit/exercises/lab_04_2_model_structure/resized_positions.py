@@ -48,6 +48,10 @@ class ResizedPositions(Exercise):
     """resize_position_embeddings(…): one model, images of another size."""
 
     number = "4.2.6"
+    fixed = {
+        "batch": "it is given one table, not samples",
+        "length": "old_grid says how many rows there are",
+    }
     properties = (class_row_untouched, the_same_grid_changes_nothing)
 
     @staticmethod
@@ -58,7 +62,9 @@ class ResizedPositions(Exercise):
 
     def draw_cases(self, draw: Draw):
         target = "resize_position_embeddings"
-        h, w, more, D = draw.sizes(4, low=3)
+        # sides close together: who guesses them by a root meets no remainder
+        h, more = draw.sizes(2, low=3, high=6)
+        w, D = h + int(draw.integers(1, 2)), int(draw.integers(9, 11))
         given = draw.normal(1, h * w + 1, D)
         for name, new in (
             ("to a finer grid", (h + more, w + 2 * more)),
@@ -68,6 +74,10 @@ class ResizedPositions(Exercise):
         ):
             args = {"position": given, "old_grid": (h, w), "new_grid": new}
             yield Case(name, target, args)
+        # as many rows in another grid: who guesses it from their number is wrong once
+        turned = {"position": draw.normal(1, h * w + 1, D), "old_grid": (w, h)}
+        turned["new_grid"] = (w + more, h + 1)
+        yield Case("from the grid turned", target, turned)
         # 11 · (15 / 11) < 15: who gives a scale_factor may lose a row
         long = draw.normal(1, 11 * 13 + 1, D)
         for name, rows in (
@@ -128,6 +138,24 @@ def channels_not_moved_back(position, old_grid, new_grid):
 def old_grid_turned(position, old_grid, new_grid):
     """You read the old grid as (columns, rows). It is (rows, columns)."""
     return resized(position, old_grid[::-1], new_grid)
+
+
+@ResizedPositions.mistake
+def old_grid_guessed(position, old_grid, new_grid):
+    """You guessed the old grid from the number of rows, by its square root. Images need
+    not be square: use old_grid."""
+    count = position.shape[1] - 1
+    rows = int(count**0.5)
+    return resized(position, (rows, count // rows), new_grid)
+
+
+@ResizedPositions.mistake
+def old_columns_guessed(position, old_grid, new_grid):
+    """You guessed the old grid's columns from the number of rows, by its square root.
+    Images need not be square: use old_grid."""
+    count = position.shape[1] - 1
+    columns = int(count**0.5)
+    return resized(position, (count // columns, columns), new_grid)
 
 
 @ResizedPositions.mistake

@@ -37,6 +37,7 @@ class Rollout(Exercise):
     """attention_rollout(weights): what the [class] token took from where."""
 
     number = "4.3.3"
+    batch_axis = 1
 
     @staticmethod
     def attention_rollout(weights):

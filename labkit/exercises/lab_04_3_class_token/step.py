@@ -53,6 +53,7 @@ class Step(Exercise):
     """train_step(model, optimizer, images, labels, max_norm): one step, its loss."""
 
     number = "4.3.5"
+    fixed = {"single sample": "batch norm in training needs two"}
     properties = (left_in_training_mode,)
 
     @staticmethod
@@ -83,8 +84,9 @@ class Step(Exercise):
             "4.bias": draw.normal(K),
         }
 
-        def case(name, training=True, **limit):
-            model = Layer("Sequential", kinds, state=state, training=training)
+        def case(name, training=True, gradient=None, **limit):
+            how = {"state": state, "training": training, "gradient": gradient}
+            model = Layer("Sequential", kinds, **how)
             args = {"model": model, "optimizer": sgd, "images": images}
             return Case(
                 name,
@@ -99,6 +101,7 @@ class Step(Exercise):
         yield case("a gradient to clip", max_norm=0.05)
         yield case("a gradient short enough", max_norm=1000.0)
         yield case("a model in eval mode, max_norm left out", training=False)
+        yield case("gradients left from before", gradient=2.0, max_norm=1000.0)
 
 
 @Step.mistake
@@ -285,6 +288,16 @@ def gradients_not_cleared(model, optimizer, images, labels, max_norm=1.0):
     by_norm(model, max_norm)
     optimizer.step()
     return loss.item()
+
+
+@Step.mistake
+def cleared_at_the_end(model, optimizer, images, labels, max_norm=1.0):
+    """You clear the gradients after the step. That helps the next step only; whoever
+    called backward() before this one left gradients that are added to yours. Clear
+    them first."""
+    loss = gradients_not_cleared(model, optimizer, images, labels, max_norm)
+    optimizer.zero_grad()
+    return loss
 
 
 @Step.mistake

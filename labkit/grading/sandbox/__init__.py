@@ -6,6 +6,7 @@ confine           shuts it in
 cgroup            limits on all its processes together, where the system lends a group
 rootfs            what it sees: a root, and a labkit without answers
 check_stand_in    what it has in place of labkit.learning.check
+progress_stand_in and of labkit.learning.progress
 selftest          tries from inside what must not be possible
 protocol          messages between the two sides
 

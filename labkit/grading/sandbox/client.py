@@ -47,7 +47,8 @@ class StepResult:
     """What became of a step.
 
     lost      "" or why there is no answer: "time" (over the limit), "died" (the process
-              ended) or "skipped" (the notebook's whole time was used up)
+              ended), "garbled" (what came is no answer of ours) or "skipped" (the
+              notebook's whole time was used up)
     outputs   of a cell, as a notebook stores them
     records   of a check, from probes.run; None when there are none
     missing   names that a check asked for and nothing defines
@@ -77,7 +78,8 @@ class Warm:
     with Warm(master.own_cells, settings) as warm:
         done = warm.run(steps, timeout=30)
 
-    cells     the lab's own, run once beforehand, for what they import
+    cells     the lab's own, run once beforehand: what they define is there in every
+              child, but for those that need an answer
     settings  their time limit is the longest that run() will be given
 
     Raises confine.Refused where there can be no sandbox, unless they are unsafe.
@@ -105,14 +107,23 @@ class Warm:
         self._stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def run(self, steps: list[Cell | Check], timeout: float) -> list[StepResult]:
+    def run(
+        self,
+        steps: list[Cell | Check],
+        timeout: float,
+        latest: float | None = None,
+    ) -> list[StepResult]:
         """Run the steps in order in a fresh child; one result for each.
+
+        latest   when to give up, in time.monotonic's seconds; by default after
+                 REPLAYS times the timeout
 
         A step that takes more than `timeout` seconds, or that ends the process, is
         lost: a new child replays the cells before it and goes on with the next step.
         """
         results, finished, child = [], [], None
-        latest = time.monotonic() + REPLAYS * timeout
+        if latest is None:
+            latest = time.monotonic() + REPLAYS * timeout
         try:
             for step in steps:
                 if time.monotonic() > latest:
@@ -239,6 +250,7 @@ class Warm:
             "MPLBACKEND": "agg",
             "IPYTHONDIR": self.home,
             "LABKIT_DEVICE": "cpu",  # until the fork
+            "LABKIT_RUN": self.settings.mark,
             **gpu,
         }
 
@@ -281,8 +293,8 @@ class Child:
             raise Lost("time") from None
         except (OSError, EOFError):
             raise Lost("died") from None
-        except (ValueError, TypeError, AttributeError, KeyError):  # no answer of ours
-            raise Lost("died") from None
+        except (ValueError, TypeError, AttributeError, KeyError):
+            raise Lost("garbled") from None
 
     def end(self) -> None:
         self.channel.close()

@@ -130,9 +130,14 @@ def ask(shell: Shell, request: dict, device: str) -> tuple[dict, bytes]:
         return {"raised": f"{type(error).__name__}: {error}"[:1000]}, b""
 
 
-def serve(channel: socket.socket, shell: Shell, device: str) -> None:
-    """In the child: answer the grader until it hangs up."""
+def serve(channel: socket.socket, shell: Shell, device: str, cells: list[str]) -> None:
+    """In the child: answer the grader until it hangs up.
+
+    cells   the lab's own, to be run again where they would have begun on another device
+    """
     os.environ["LABKIT_DEVICE"] = device
+    for cell in cells if device != "cpu" else ():
+        run_cell(shell, cell)
     own = channel.fileno()
     os.closerange(3, own)
     os.closerange(own + 1, 65536)
@@ -159,7 +164,7 @@ def settle(folder: str) -> None:
 def warm_up(cells: list[str]) -> Shell:
     """Import and use everything once, so that no child has to.
 
-    cells   the lab's own, which import what it needs, some of it only when they run
+    cells   the lab's own: every child is forked with what they define
     """
     torch.set_num_threads(1)
     builtins.input = lambda prompt="": print(prompt) or ""  # nobody is there to answer
@@ -167,13 +172,8 @@ def warm_up(cells: list[str]) -> Shell:
     config.HistoryManager.enabled = False  # no thread
     shell = Shell.instance(config=config)
     run_cell(shell, "print(1 / 0)")  # IPython imports what formats tracebacks late
-    names: dict[str, object] = {}
-    with redirect_stdout(CappedText()), redirect_stderr(CappedText()):
-        for cell in cells:
-            try:
-                exec(cell, names)
-            except Exception:  # most need answers
-                continue
+    for cell in cells:  # those that need answers end in an error
+        run_cell(shell, cell)
     case = probes.Case("warm-up", "f", args={"x": torch.randn(4, 4)})
     function = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.Linear(4, 4))
     plain.loads(plain.dumps(probes.run("function", {"f": function}, [case], ["f"])))
@@ -190,16 +190,13 @@ def warm_up(cells: list[str]) -> Shell:
 class Parent:
     """The warm process: starts and ends children as the grader asks.
 
-    plan    of the sandbox; without one there is none: a child can do all that the
-            instructor can
-    device  where children compute
+    order   the plan of the sandbox (without one there is none: a child can do all that
+            the instructor can), the device where children compute, the lab's cells
     """
 
-    def __init__(
-        self, control: socket.socket, shell: Shell, plan: dict | None, device: str
-    ):
-        self.control, self.shell = control, shell
-        self.plan, self.device = plan, device
+    def __init__(self, control: socket.socket, shell: Shell, order: dict):
+        self.control, self.shell, self.plan = control, shell, order["plan"]
+        self.work = shell, order["device"], order["cells"]
         self.children: set[int] = set()
 
     def obey(self) -> None:
@@ -223,13 +220,11 @@ class Parent:
         _, (descriptor,), _, _ = socket.recv_fds(self.control, 1, 1)
         with socket.socket(fileno=descriptor) as channel:
             if self.plan is not None:
-                pid = confine.spawn(
-                    self.plan, lambda: serve(channel, self.shell, self.device)
-                )
+                pid = confine.spawn(self.plan, lambda: serve(channel, *self.work))
             elif (pid := os.fork()) == 0:
                 try:
                     settle(folder)
-                    serve(channel, self.shell, self.device)
+                    serve(channel, *self.work)
                 finally:
                     os._exit(0)
         self.children.add(pid)
@@ -264,7 +259,7 @@ def main(control: socket.socket) -> None:
         except (confine.Refused, OSError) as reason:
             protocol.send(control, {"refused": str(reason)})
             return
-    Parent(control, shell, order["plan"], order["device"]).obey()
+    Parent(control, shell, order).obey()
 
 
 if __name__ == "__main__":

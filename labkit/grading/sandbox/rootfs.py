@@ -14,7 +14,8 @@ from labkit.grading.sandbox.confine import SCRATCH
 PACKAGE = Path(__file__).parents[2]
 ANSWERS = ("solutions", "tests", "build", "dist", ".git")  # beside it, in a checkout
 NOTEBOOKS_IMPORT = ("__init__.py", "runtime.py", "data.py", "plots.py", "explore")
-PROBES = ("checks/__init__.py", "checks/probes.py", "checks/plain.py")
+PROBE = ("__init__", "observed", "plain", "probes", "watch")
+PROBES = tuple(f"checks/{name}.py" for name in PROBE)
 LEARNING = "learning/__init__.py"
 PROCESS = ("__init__", "cgroup", "confine", "process", "protocol", "selftest")
 SYSTEM = (
@@ -44,8 +45,9 @@ def lay_out(home: Path) -> None:
     copied = (*NOTEBOOKS_IMPORT, *PROBES, LEARNING, "grading/__init__.py", *process)
     for name in copied:
         _copy(PACKAGE / name, library / "labkit" / name)
-    stand_in = PACKAGE / "grading" / "sandbox" / "check_stand_in.py"
-    _copy(stand_in, library / "labkit" / "learning" / "check.py")
+    for name in ("check", "progress"):
+        stand_in = PACKAGE / "grading" / "sandbox" / f"{name}_stand_in.py"
+        _copy(stand_in, library / "labkit" / "learning" / f"{name}.py")
     for source in _binds(home):
         _place(Path(source), Path(f"{root}{source}"))
     for source in SYSTEM:  # /bin and the like are links to /usr in most systems

@@ -83,11 +83,34 @@ class ModuleRootPlusEps(ModuleOneRow):
         return layer_norm_root_plus_eps(x, self.weight, self.bias, self.eps)
 
 
+class ModuleCancelling(ModuleOneRow):
+    def forward(self, x):
+        mean, square = x.mean(-1, keepdim=True), x.pow(2).mean(-1, keepdim=True)
+        y = (x - mean) / (square - mean.pow(2) + self.eps).sqrt()
+        return y * self.weight + self.bias
+
+
+class ModuleRootOfStd(ModuleOneRow):
+    def forward(self, x):
+        y = x - x.mean(-1, keepdim=True)
+        y = y / torch.sqrt(x.std(-1, keepdim=True) + self.eps)
+        return y * self.weight + self.bias
+
+
+class ModuleWithoutKeepdim(ModuleOneRow):
+    def forward(self, x):
+        y = (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + self.eps)
+        return y * self.weight + self.bias
+
+
 IN_OTHER_WORDS = [
+    (ModuleCancelling, "cancelling_variance"),
+    (ModuleRootOfStd, "root_of_deviation"),
+    (ModuleWithoutKeepdim, "keepdim_forgotten"),
     (ModuleTensorAttributes, "PlainTensors"),
     (ModuleListOfParameters, "PlainTensors"),
     (ModuleKeepsEpsToItself, "ModuleEpsIgnored"),
-    (ModuleRootPlusEps, "ModuleStdPlusEps"),
+    (ModuleRootPlusEps, "std_plus_eps"),
 ]
 
 
@@ -110,9 +133,24 @@ class ModuleDropsInTraining(ModuleOneRow):
         return nn.functional.dropout(super().forward(x), 0.1, self.training)
 
 
+class ModuleFrozen(ModuleOneRow):
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__(normalized_shape, eps)
+        self.weight.requires_grad_(False)
+
+
+CLOSE = [ModuleCancelling]
 WRONG = [
+    (ModuleFrozen, "gradients"),
     (ModuleForThreeAxes, "edge cases"),
     (ModuleForgetsEps, "values"),
     (ModuleDropsInTraining, "values"),
     (lambda *a, **k: nn.LayerNorm(*a, **k), "parameters"),
 ]
+
+
+# ------------------------------------------------------ what is said, and what is right
+
+
+def test_a_frozen_parameter_is_told_as_that(told):
+    assert "weight is frozen" in told("1.3", ModuleFrozen)

@@ -65,3 +65,11 @@ def statistics_with_float_count(x, lengths):
 WRONG = [
     (statistics_with_float_count, "dtype"),
 ]
+
+
+# ------------------------------------------------------ what is said, and what is right
+
+
+def test_it_is_said_which_of_the_three_has_another_dtype(told):
+    said = told("1.5", statistics_with_float_count)
+    assert "output[0] has dtype torch.float32" in said

@@ -35,6 +35,11 @@ def feed_forward_linear(x, weight1, bias1, weight2, bias2, activation):
     return x @ weight.T + bias
 
 
+def feed_forward_second_first(x, weight1, bias1, weight2, bias2, activation):
+    return activation(x @ weight2.T + bias2) @ weight1.T + bias1
+
+
 IN_OTHER_WORDS = [
     (feed_forward_linear, "activation_forgotten"),
+    (feed_forward_second_first, "not_transposed"),
 ]

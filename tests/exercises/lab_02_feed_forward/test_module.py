@@ -17,11 +17,12 @@ class ModuleWithFunctionalDropout(nn.Module):
         self.act, self.p = nn.GELU(), dropout
 
     def forward(self, x):
-        return F.dropout(self.fc2(self.act(self.fc1(x))), self.p, self.training)
+        hidden = F.dropout(self.act(self.fc1(x)), self.p, self.training)
+        return F.dropout(self.fc2(hidden), self.p, self.training)
 
 
-class ModuleOneDropout(nn.Module):
-    """Other initial values, dropout once, the exact GELU written out."""
+class ModuleWrittenOut(nn.Module):
+    """Other initial values, two dropouts, the exact GELU written out."""
 
     def __init__(self, dim, hidden, dropout=0.0):
         super().__init__()
@@ -29,15 +30,41 @@ class ModuleOneDropout(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
         nn.init.xavier_uniform_(self.fc1.weight)
         nn.init.zeros_(self.fc2.bias)
-        self.drop = nn.Dropout(dropout)
+        self.drop, self.drop_hidden = nn.Dropout(dropout), nn.Dropout(dropout)
 
     def forward(self, x):
-        return self.fc2(self.drop(gelu_by_erfc(self.fc1(x))))
+        return self.drop(self.fc2(self.drop_hidden(gelu_by_erfc(self.fc1(x)))))
+
+
+class ModuleNamedTwice(nn.Module):
+    """The layers by their own names, and once more in a Sequential."""
+
+    def __init__(self, dim, hidden, dropout=0.0):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        drop = nn.Dropout(dropout)
+        self.net = nn.Sequential(self.fc1, nn.GELU(), drop, self.fc2, drop)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class ModuleSequentialFirst(ModuleNamedTwice):
+    """The same, the Sequential first."""
+
+    def __init__(self, dim, hidden, dropout=0.0):
+        nn.Module.__init__(self)
+        drop = nn.Dropout(dropout)
+        layers = nn.Linear(dim, hidden), nn.GELU(), drop, nn.Linear(hidden, dim), drop
+        self.net = nn.Sequential(*layers)
+        self.fc1, self.fc2 = self.net[0], self.net[3]
 
 
 ALTERNATIVES = [
     ModuleWithFunctionalDropout,
-    ModuleOneDropout,
+    ModuleWrittenOut,
+    ModuleNamedTwice,
+    ModuleSequentialFirst,
 ]
 
 
@@ -76,7 +103,7 @@ class ModuleKeeping(ModuleWithFunctionalDropout):
         return F.dropout(self.fc2(hidden), drop, self.training)
 
 
-class ModuleDropoutByHand(ModuleOneDropout):
+class ModuleDropoutByHand(ModuleWrittenOut):
     def forward(self, x):
         y = self.fc2(gelu_by_erfc(self.fc1(x)))
         return y * (torch.rand_like(y) > self.drop.p) / (1 - self.drop.p)
@@ -94,13 +121,22 @@ IN_OTHER_WORDS = [
 # -------------------------------------------------------- wrong, though nobody named it
 
 
-class ModuleForThreeAxes(ModuleOneDropout):
+class ModuleDropsAndTenth(ModuleWithFunctionalDropout):
+    """A probability that nobody would guess."""
+
+    def forward(self, x):
+        p = 0.9 * self.p
+        hidden = F.dropout(self.act(self.fc1(x)), p, self.training)
+        return F.dropout(self.fc2(hidden), p, self.training)
+
+
+class ModuleForThreeAxes(ModuleWrittenOut):
     def forward(self, x):
         B, T, D = x.shape
         return super().forward(x.reshape(B * T, D)).reshape(B, T, D)
 
 
-class ModuleKeepingAtTheEnd(ModuleOneDropout):
+class ModuleKeepingAtTheEnd(ModuleWrittenOut):
     def forward(self, x):
         y = self.fc2(gelu_by_erfc(self.fc1(x)))
         drop = 1 - self.drop.p if self.drop.p else 0.0
@@ -109,5 +145,6 @@ class ModuleKeepingAtTheEnd(ModuleOneDropout):
 
 WRONG = [
     (ModuleForThreeAxes, "edge cases"),
+    (ModuleDropsAndTenth, "dropout acts in training"),
     (ModuleKeepingAtTheEnd, "dropout acts in training"),
 ]

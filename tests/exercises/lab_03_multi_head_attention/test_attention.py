@@ -23,10 +23,10 @@ def attend(query, key, value, keep=None):
 
 
 def attend_by_exponentials(query, key, value, keep=None):
-    """The softmax written out, the scale on the queries, -1e30 for a mask."""
+    """The softmax written out, the scale on the queries, a lowest number."""
     scores = (query / math.sqrt(key.size(-1))) @ key.transpose(-2, -1)
     if keep is not None:
-        scores = torch.where(keep, scores, torch.full_like(scores, -1e30))
+        scores = torch.where(keep, scores, torch.finfo(scores.dtype).min)
     powers = torch.exp(scores - scores.max(dim=-1, keepdim=True).values.detach())
     if keep is not None:
         powers = powers * keep
@@ -97,12 +97,56 @@ def powers_divided(query, key, value, keep=None):
     return weights @ value, weights
 
 
+def masked_where_kept_and_left(query, key, value, keep=None):
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    if keep is not None:
+        scores = scores.masked_fill(keep, float("-inf"))
+    return scores.softmax(-1) @ value, scores.softmax(-1)
+
+
+def unscaled_and_left(query, key, value, keep=None):
+    """Two mistakes: the next check tells the second."""
+    scores = query @ key.mT
+    if keep is not None:
+        scores = scores.masked_fill(~keep, float("-inf"))
+    return scores.softmax(-1) @ value, scores.softmax(-1)
+
+
+def zeroed_by_rounded_root(query, key, value, keep=None):
+    """A mistake is seen beside what rounding leaves."""
+    weights = (query @ key.mT / torch.sqrt(torch.tensor(query.shape[-1]))).softmax(-1)
+    weights = weights if keep is None else weights * keep
+    return weights @ value, weights
+
+
+def filled_and_zeroed(fill):
+    def answer(query, key, value, keep=None):
+        scores = query @ key.mT / math.sqrt(query.shape[-1])
+        if keep is not None:
+            scores = scores.masked_fill(~keep, fill)
+        weights = scores.softmax(-1)
+        weights = weights if keep is None else weights * keep
+        return weights @ value, weights
+
+    return answer
+
+
 IN_OTHER_WORDS = [
+    (masked_where_kept_and_left, "polarity_inverted"),
+    (unscaled_and_left, "scale_forgotten"),
+    (zeroed_by_rounded_root, "mask_after_softmax"),
+    (filled_and_zeroed(-1e4), "finite_fill_zeroed"),
     (masked_with_a_large_number, "uniform_where_nothing_may"),
     (masked_by_addition, "large_number_added"),
     (masked_where_kept, "polarity_inverted"),
     (powers_divided, "exponential_unshifted"),
 ]
+
+
+# ------------------------------------------------------------------ nearly right
+
+FILLS = (-1e4, -1e5, -1e9, torch.finfo(torch.float32).min)
+CLOSE = [*map(filled_and_zeroed, FILLS), powers_divided]
 
 
 # ------------------------------------------------------ what is said, and what is right

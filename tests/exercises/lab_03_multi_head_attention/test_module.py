@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from labkit.exercises import find
+
 from .test_attention import attend
 from .test_multi_head import multi_head_einsum
 
@@ -79,3 +81,22 @@ ALTERNATIVES = [
     (HeadsFirst, fill_arranged(HeadsFirst)),
     (Interleaved, fill_arranged(Interleaved)),
 ]
+
+
+# ------------------------------------------------------ what is said, and what is right
+
+
+def fill_by_sharing(attention):
+    """The same memory, though other parameters."""
+    module = Module(attention.embed_dim, attention.num_heads)
+    module.qkv.weight = nn.Parameter(attention.in_proj_weight)
+    module.qkv.bias.data = attention.in_proj_bias.data
+    module.proj.load_state_dict(attention.out_proj.state_dict())
+    return module
+
+
+def test_weights_are_copied_not_shared():
+    answers = {"MultiHeadAttention": Module, "from_torch": fill_by_sharing}
+    report = find("3.4").examine(answers)
+    assert report.failure.property == "weights are copied"
+    assert report.mistake == "weights_shared"

@@ -11,6 +11,7 @@ from .test_attention import (
     attend,
     attend_by_rounded_root,
     attend_rows_without_keys_apart,
+    masked_where_kept_and_left,
 )
 from .test_heads import merge_by_concatenation, split_by_chunks
 
@@ -65,7 +66,29 @@ def looped_without_bias(x, in_weight, in_bias, out_weight, out_bias, heads, keep
     return multi_head_looped(x, in_weight, in_bias, out_weight, zero, heads, keep)
 
 
+def around(attention):
+    def answer(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
+        packed = F.linear(x, in_weight, in_bias).chunk(3, -1)
+        qkv = (split_by_chunks(part, heads) for part in packed)
+        out, _ = attention(*qkv, None if keep is None else keep[:, None])
+        return F.linear(merge_by_concatenation(out), out_weight, out_bias)
+
+    return answer
+
+
+def keys_times_queries(query, key, value, keep=None):
+    return attend(key, query, value, keep)
+
+
+def with_dropout(query, key, value, keep=None):
+    _, weights = attend(query, key, value, keep)
+    return F.dropout(weights, 0.3) @ value, weights
+
+
 IN_OTHER_WORDS = [
+    (around(masked_where_kept_and_left), "polarity_inverted"),
+    (around(keys_times_queries), "queries_and_keys_exchanged"),
+    (around(with_dropout), "dropout_left_on"),
     (looped_without_bias, "out_bias_forgotten"),
 ]
 

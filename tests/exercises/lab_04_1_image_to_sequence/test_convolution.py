@@ -90,7 +90,15 @@ def converted_too_late(weight, bias, patch, channels):
     return in_float32_only(weight, bias, patch, channels).to(weight.dtype)
 
 
+def declared_the_wrong_way_round(weight, bias, patch, channels):
+    conv = nn.Conv2d(len(weight), channels, patch, stride=patch)
+    conv.weight = nn.Parameter(weight.view(-1, channels, patch, patch).clone())
+    conv.bias = nn.Parameter(bias.clone())
+    return conv
+
+
 IN_OTHER_WORDS = [
+    (declared_the_wrong_way_round, "channels_declared_exchanged"),
     (flipped_twice, "kernel_flipped"),
     (never_moved, "stride_forgotten"),
     (in_float32_only, "always_float32"),

@@ -96,8 +96,8 @@ class BlockWithDropout(BlockWithWeightsAsked):
 
 
 IN_OTHER_WORDS = [
-    (BlockAfterTheSum, "PostNorm"),
-    (BlockWithReassignedInput, "ResidualFromNorm"),
+    (BlockAfterTheSum, "post_norm_block"),
+    (BlockWithReassignedInput, "residual_of_normalized"),
     (BlockWithDropout, "AttentionWithDropout"),
 ]
 

@@ -29,7 +29,14 @@ def count_by_layers(image_size, patch, channels, num_classes, dim, depth, hidden
     return total + depth * layer + ((image_size // patch) ** 2 + 1) * dim
 
 
+def count_in_floats(image_size, patch, *sizes):
+    """With / instead of //: a count is a count."""
+    image_size = image_size / patch * patch
+    return float(count_by_layers(image_size, patch, *sizes))
+
+
 ALTERNATIVES = [
+    count_in_floats,
     count_by_shapes,
     count_by_layers,
 ]

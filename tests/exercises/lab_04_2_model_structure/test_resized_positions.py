@@ -38,7 +38,21 @@ def resize_flipped(position, old_grid, new_grid):
     return resize_by_permuting(position, (w, h), (new_w, new_h))
 
 
+def resize_guessed(position, old_grid, new_grid):
+    count = position.shape[1] - 1
+    rows = int(math.sqrt(count))
+    return resize_by_permuting(position, (rows, count // rows), new_grid)
+
+
+def resize_guessed_columns(position, old_grid, new_grid):
+    count = position.shape[1] - 1
+    columns = next(n for n in range(int(math.sqrt(count)), 0, -1) if count % n == 0)
+    return resize_by_permuting(position, (count // columns, columns), new_grid)
+
+
 IN_OTHER_WORDS = [
+    (resize_guessed, "old_grid_guessed"),
+    (resize_guessed_columns, "old_columns_guessed"),
     (resize_flipped, "both_grids_turned"),
 ]
 
@@ -65,6 +79,7 @@ def resize_in_float64(position, old_grid, new_grid):
     return resize_by_permuting(position.double(), old_grid, new_grid)
 
 
+CLOSE = [resize_guessed, resize_guessed_columns]
 WRONG = [
     (resize_unless_as_many, "values"),
     (resize_by_factor, "edge cases"),

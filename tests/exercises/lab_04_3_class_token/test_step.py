@@ -41,17 +41,6 @@ def step_written_out(model, optimizer, images, labels, max_norm=1.0):
     return float(loss.detach())
 
 
-def step_cleared_at_the_end(model, optimizer, images, labels, max_norm=1.0):
-    """Cleared after use; cross entropy of log-probabilities is the same."""
-    model.train()
-    loss = F.cross_entropy(F.log_softmax(model(images), dim=-1), labels)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.item()
-
-
 def step_with_a_closure(model, optimizer, images, labels, max_norm=1.0):
     def closure():
         optimizer.zero_grad()
@@ -67,7 +56,6 @@ def step_with_a_closure(model, optimizer, images, labels, max_norm=1.0):
 ALTERNATIVES = [
     step_with_a_module,
     step_written_out,
-    step_cleared_at_the_end,
     step_with_a_closure,
 ]
 
@@ -92,6 +80,17 @@ def clipped_too_early(model, optimizer, images, labels, max_norm=1.0):
     nn.utils.clip_grad_norm_(model.parameters(), max_norm)
     loss.backward()
     optimizer.step()
+    return loss.item()
+
+
+def step_cleared_at_the_end(model, optimizer, images, labels, max_norm=1.0):
+    """After use: what was there before is added to the first step."""
+    model.train()
+    loss = F.cross_entropy(F.log_softmax(model(images), dim=-1), labels)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.step()
+    optimizer.zero_grad()
     return loss.item()
 
 
@@ -153,6 +152,7 @@ def mode_forgotten(model, optimizer, images, labels, max_norm=1.0):
 IN_OTHER_WORDS = [
     (clipped_too_late, "not_clipped"),
     (clipped_too_early, "not_clipped"),
+    (step_cleared_at_the_end, "cleared_at_the_end"),
     (never_cleared, "gradients_not_cleared"),
     (cleared_too_late, "weights_as_before"),
     (step_forgotten, "weights_as_before"),

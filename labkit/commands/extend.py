@@ -1,0 +1,32 @@
+"""labkit extend: more time for one learner."""
+
+import argparse
+from pathlib import Path
+
+from labkit.commands.problems import need_fork
+
+HELP = "give one learner more time"
+EXAMPLE = 'labkit extend ../my-course 02 ada --until "2026-12-03 10:00 UTC"'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("directory", type=Path, help="the course directory")
+    add("lab", help="for which lab")
+    add("student", help="the name of the learner's folder in submitted/")
+    add("--until", required=True, metavar="TIME", help="UTC where it says no zone")
+
+
+def run(args: argparse.Namespace) -> int:
+    need_fork()
+    from labkit.grading import extensions
+    from labkit.grading.course import Course
+    from labkit.lab import select_one
+
+    course = Course(args.directory)
+    lab = select_one(course.labs(), args.lab)
+    until = extensions.grant(course, lab, args.student, args.until)
+    print(
+        f"{args.student} has until {until} for {lab}; the next labkit grade counts it."
+    )
+    return 0
