@@ -568,6 +568,8 @@ found = record("04_1_data")
 centred = found[(found.pixels == "in place") & (found.steps == 600)]
 arm, columns = "{model}, {images}", ("train", "test")
 plots.compare(centred, arm, *columns, unit="wrong answers, %", scale=100, digits=1)
+longer = found[found.steps == 1200]
+print(summary(longer, arm + ", twice the steps", *columns, scale=100, digits=1))
 
 # %% [markdown]
 r"""
@@ -632,9 +634,10 @@ def anywhere(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 # %%
-centred = centred[centred.images == 1120]
+still_ones = found[(found.images == 1120) & (found.steps == 600)]
 print("trained on centred digits: wrong answers in percent [95 % interval]")
-print(summary(centred, "model", "test", "shifted", scale=100, digits=1))
+arm = "{model}, {pixels}"
+print(summary(still_ones, arm, "test", "shifted", scale=100, digits=1))
 moved = record("04_1_anywhere").query("seed < 8")
 print("\ntrained on digits anywhere, 1,200 steps, asked shifted ones")
 print(summary(moved, "{model}, {shifts} shifts", *columns, scale=100, digits=1))
@@ -681,7 +684,8 @@ def still(images, generator):
 
 
 for name, model in (("convolution", SmallCNN), ("ViT", TinyViT)):
-    rows = centred[(centred.model == name) & (centred.seed < 8)]
+    rows = centred[(centred.model == name) & (centred.images == 1120)]
+    rows = rows[rows.seed < 8]
     wrong = learn(model, still, lr=float(rows.lr.iloc[0]))
     print(f"{name:12} {labkit.about(wrong, *labkit.around(100 * rows.shifted))} %")
 

@@ -27,8 +27,16 @@ TinyViT, SmallCNN, scramble, anywhere, batches, own_images = definitions(
 )  # fmt: skip
 FACTORS = ("model", "pixels", "images", "steps", "lr", "seed")
 TOGETHER = ("images", "lr", "seed")
-TOLERANCE = {"loss_20": 0.02, "train": 0.02, "valid": 0.02, "test": 0.02}
-RESTS_ON = {"test": 0.05}
+TOLERANCE = {"loss_20": 0.005, "train": 0.02, "valid": 0.03, "test": 0.024}
+TOLERANCE |= {"shifted": 0.03}
+ALL, FEW = "images == 1120 and pixels == 'in place'", "images == 100 and steps == 600"
+RESTS_ON = {
+    "test": [
+        (f"{FEW} and model == 'ViT'", f"{FEW} and model == 'logistic regression'"),
+        (f"{FEW} and model == 'ViT'", f"{FEW} and lr == 0.003 and model != 'ViT'"),
+    ],
+    "shifted": [(f"{ALL} and model == 'ViT'", f"{ALL} and model == 'convolution'")],
+}
 COUNTS = (100, 350, 1120)
 
 
@@ -96,3 +104,9 @@ def logistic_regression(setting, x, y, sets):
     sets = {"train": (x[own], y[own])} | sets
     row = {n: 1 - model.score(x.flatten(1), y) for n, (x, y) in sets.items()}
     return row | {"loss_20": 0.0, "converged": bool(model.n_iter_.max() < 2000)}
+
+
+def checked(row):
+    """At large rates a run is chaotic: only how it starts."""
+    calm = row["lr"] <= 0.003 or row["model"] == "logistic regression"
+    return list(TOLERANCE) if calm else ["loss_20"]
