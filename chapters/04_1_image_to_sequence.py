@@ -436,9 +436,10 @@ This is called an *inductive bias*, and the popular story goes: it saves data.
 
 Here are two small networks for scikit-learn's digits (Alpaydin and Kaynak 1998
 {cite}`alpaydin1998`), 8 × 8 pixels. A tiny ViT: 16 patches of 2 × 2, two blocks of
-width 32, and the mean of all tokens. And a convolutional network with both. Its pictures are
-closed to a ring (what leaves on the right comes in on the left), and at the end it
-keeps each feature's maximum over all places, so it is *exactly* indifferent to shifts.
+width 32, and the mean of all tokens. And a convolutional network with both. Its
+pictures are closed to a ring (what leaves on the right comes in on the left), and at
+the end it keeps each feature's maximum over all places, so it is *exactly* indifferent
+to shifts.
 """
 
 
