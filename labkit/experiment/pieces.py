@@ -38,6 +38,14 @@ class Pieces:
         return {name for statement in self.statements for name in _bound(statement)}
 
     @property
+    def defined(self) -> set[str]:
+        """What they bind themselves: what they import is made elsewhere."""
+        imports = (ast.Import, ast.ImportFrom)
+        return set().union(
+            *(_bound(s) for s in self.statements if not isinstance(s, imports))
+        )
+
+    @property
     def mentions(self) -> set[str]:
         """Every name and attribute that stands in the statements."""
         return {name for statement in self.statements for name in _mentioned(statement)}
@@ -62,7 +70,7 @@ class Pieces:
             if not new:
                 break
             kept |= new
-            wanted = wanted.union(*(_mentioned(self.statements[n]) for n in new))
+            wanted = wanted.union(*(_named(self.statements[n]) for n in new))
         return Pieces(tuple(self.statements[number] for number in sorted(kept)))
 
     def calls_of(self, function: str) -> Iterator[tuple[str, list[str]]]:
@@ -104,13 +112,16 @@ def _binds(statement: ast.stmt) -> bool:
     return text or bool(_bound(statement))
 
 
+def _named(statement: ast.stmt) -> set[str]:
+    """Every name that stands in a statement: what it may need of its own file."""
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+
+
 def _mentioned(statement: ast.stmt) -> set[str]:
-    """Every name and attribute that stands in a statement."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return set()
-    nodes = list(ast.walk(statement))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    """Every name and attribute: what it may need of another file."""
+    nodes = ast.walk(statement)
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return _named(statement) | attributes
 
 
 def _called(call: ast.Call) -> str:

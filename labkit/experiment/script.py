@@ -65,7 +65,7 @@ class Experiment:
         used = set().union(*(piece.mentions for piece in pieces))
         for module in ("training.py", "data.py"):
             whole = Pieces.of_file(records.ROOT / "labkit" / module)
-            pieces.append(whole.reached_by(used))
+            pieces.append(whole.reached_by(used & whole.defined))
         return Pieces.digest(pieces)
 
     def key(self, row: Row) -> tuple[str, ...]:
