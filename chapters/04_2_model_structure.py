@@ -59,7 +59,7 @@ a flattened patch of three channels?
 """
 
 
-# %%
+# %% tags=["definition"]
 def patchify(images: torch.Tensor, P: int) -> torch.Tensor:
     """Cut (B, C, H, W) into N flattened patches (B, N, C·P·P), row by row.
 
@@ -73,6 +73,7 @@ def patchify(images: torch.Tensor, P: int) -> torch.Tensor:
     return x.reshape(B, -1, C * P * P)
 
 
+# %%
 photo = data.photograph(48)[None].to(device)  # (1, 3, 48, 48)
 print("image", tuple(photo.shape), "→ patches", tuple(patchify(photo, 16).shape))
 
@@ -153,7 +154,7 @@ line of code that *is* the equation. `MSA` is Chapter 3's attention, all heads a
 """
 
 
-# %%
+# %% tags=["definition"]
 def split_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
     """(B, T, D) to (B, h, T, D/h)."""
     return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
@@ -164,7 +165,7 @@ def merge_heads(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(-3, -2).flatten(-2)
 
 
-# %%
+# %% tags=["definition"]
 class Block(nn.Module):
     """One layer of the encoder, pre-norm: (B, T, D) to (B, T, D), with h heads."""
 
@@ -188,7 +189,7 @@ class Block(nn.Module):
         return self.mlp(self.norm2(z)) + z  # equation (3)
 
 
-# %%
+# %% tags=["definition"]
 class VisionTransformer(nn.Module):
     """Images (B, C, H, W) to logits (B, K); Dosovitskiy et al. 2021, arXiv:2010.11929.
 
@@ -866,5 +867,7 @@ r"""
 
 Now build it: [Lab 4.2](../labs/lab_04_2_model_structure.ipynb) has you write the
 embedding, the block and the model, count its parameters, load torchvision's weights and
-resize its positions, with a check that tells you at once what is right.
+resize its positions, with a check that tells you at once what is right. [Chapter
+4.4](04_4_real_vit.ipynb) then gives this very class real weights, and a photograph of
+yours to name.
 """

@@ -18,14 +18,35 @@ import torch
 from torch import nn
 
 import labkit
-from labkit import plots, seed_everything
+from labkit import data, plots, record, seed_everything
 
 seed_everything(0)
 device = labkit.device()
 
+# %% tags=["hide-input"]
+#| name: fig-vit-sees
+#| caption: Three photographs, and what a trained ViT makes of them, patch by patch;
+#|   Chapter 4.4 has the rest.
+#| alt: Above, an astronaut, a cat's face and a cup of coffee; below, coarse pictures of
+#|   16 by 16 squares, in which the parts of each photograph have colours of their own.
+maps = record("04_4_maps").set_index(["photo", "map"])
+fig, axes = plt.subplots(2, 3, figsize=(4.4, 3.0))
+for (above, below), name in zip(
+    axes.T, ("astronaut", "chelsea", "coffee"), strict=True
+):
+    rows = [maps.loc[(name, f"pc{n}"), "v0":"v255"] for n in (1, 2, 3)]
+    seen = torch.tensor([row.tolist() for row in rows])
+    low, high = seen.amin(1, keepdim=True), seen.amax(1, keepdim=True)
+    plots.picture(above, data.photographs(112)[name])
+    plots.picture(below, ((seen - low) / (high - low)).view(3, 16, 16))
+plots.show(fig, "3 photographs, 16 × 16 patches each", kind="photo")
+
 # %% [markdown]
 r"""
-[The figure](#fig-vit) follows the one in the note; read it from the bottom to the top.
+The colours are the three main directions of its outputs, one output for each patch: eyes,
+fur and background are told apart before any class is named.
+
+[The next figure](#fig-vit) follows the one in the note; read it from the bottom to the top.
 It has nine patches. A ViT-B/16, which looks at 224 × 224 pixels, has 196.
 """
 
@@ -128,6 +149,7 @@ What follows:
 | why: success in language, and images as sequences | S4.1.1, S4.1.2 | [4.1 From image to sequence](04_1_image_to_sequence.ipynb) |
 | how: patches, flattening, positions, encoder, head; equations (1) to (4) | S4.2.1 to S4.2.7 | [4.2 Model structure](04_2_model_structure.ipynb) |
 | the [class] token: what it is, what it collects, where it comes from | S4.3.1 to S4.3.5 | [4.3 The class token](04_3_class_token.ipynb) |
+| not in the note: all of it again, with weights trained on photographs | | [4.4 A real Vision Transformer](04_4_real_vit.ipynb) |
 
 And inside the encoder: [layer normalization](01_layer_normalization.ipynb), the
 [feed-forward network](02_feed_forward.ipynb), [multi-head

@@ -13,9 +13,9 @@ has trained, under other names; and make the model read images of another size.
 Images have shape $(B, C, H, W)$; patches are squares of side $P$; $N$ patches become
 $N$ tokens of width $D$, and the [class] token makes them $N + 1$. There are $L$ layers
 of $h$ heads, and $K$ classes. Write all that an exercise needs inside its own cell, or
-call what you wrote in an exercise before: grading takes these cells and nothing else.
-The checks ask in float64 and in float32: whatever you make takes its dtype from the
-input.
+call your answers to those that it builds on: grading takes these cells and nothing
+else. The checks ask in float64 and in float32: whatever you make takes its dtype from
+the input.
 """
 
 # %%

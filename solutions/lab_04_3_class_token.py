@@ -13,9 +13,8 @@ takes less than one.
 
 $N$ patches are $N$ tokens of width $D$, shape $(B, N, D)$; the [class] token makes them
 $N + 1$. There are $L$ layers of $h$ heads. Write all that an exercise needs inside its
-own cell, or call what you wrote in an exercise before: grading takes these cells and
-nothing else. The checks ask in float64 and in float32: whatever you make takes its
-dtype from the input.
+own cell: grading takes these cells and nothing else. The checks ask in float64 and in
+float32: whatever you make takes its dtype from the input.
 """
 
 # %%

@@ -5,8 +5,8 @@ A chapter ends with a section `## Verdicts` and the Markdown table
     | Claim | What the source says | Verdict | Why | Varied | Overturned by |
 
 whose last two columns a chapter may leave out. The directive reads these tables from
-the chapter notebooks in the order of `_toc.yml`. A chapter without the table, or with a
-row that does not fit, stops the build.
+the chapter notebooks in the order of `_toc.yml`, and counts the verdicts. A chapter
+without the table, or with a row that does not fit, stops the build.
 """
 
 import json
@@ -89,19 +89,35 @@ def read_verdicts(notebook: Path) -> list[Row]:
     return rows
 
 
+def counts(rows: list[Row]) -> list[int]:
+    """How many claims there are, and how many of them got each verdict."""
+    return [len(rows), *(sum(r.verdict == v for r in rows) for v in VERDICTS)]
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
+
+
 class VerdictsDirective(SphinxDirective):
-    """All verdict tables as one, each claim linking to its chapter."""
+    """How many claims got which verdict, and all verdict tables as one."""
 
     def run(self) -> list[nodes.Node]:
-        """Build the table as Markdown, so that formulas and citations in it work."""
-        header = HEADER + CONTROLS
-        lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-        for notebook in chapters(Path(self.env.srcdir)):
+        """Build the tables as Markdown, so that formulas and citations in them work."""
+        found = {path: read_verdicts(path) for path in chapters(Path(self.env.srcdir))}
+        sums, claims = [], []
+        for notebook, rows in found.items():
             self.env.note_dependency(str(notebook))
-            for row in read_verdicts(notebook):
-                linked = row._replace(claim=f"[{row.claim}](/chapters/{notebook.name})")
-                cells = [cell or "–" for cell in linked]
-                lines.append("| " + " | ".join(cells) + " |")
+            page = f"(/chapters/{notebook.name})"
+            if rows:
+                sums.append([f"[]{page}", *(str(n or "–") for n in counts(rows))])
+            for row in rows:
+                linked = row._replace(claim=f"[{row.claim}]{page}")
+                claims.append([cell or "–" for cell in linked])
+        total = counts([row for rows in found.values() for row in rows])
+        sums.append(["**all**", *(f"**{n}**" for n in total)])
+        lines = _table(["Chapter", "Claims", *VERDICTS], sums)
+        lines += _table(HEADER + CONTROLS, claims)
         box = nodes.container()
         self.state.nested_parse(StringList(lines, self.get_source_info()[0]), 0, box)
         return box.children

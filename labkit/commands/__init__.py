@@ -18,7 +18,7 @@ from importlib import import_module
 
 from labkit.commands.problems import told
 
-LEARN = ("lab", "progress", "doctor")
+LEARN = ("lab", "progress", "doctor", "weights")
 TEACH = ("release", "collect", "grade", "report", "explain", "extend", "export")
 WRITE = ("build", "validate", "experiment")
 COMMANDS = LEARN + TEACH + WRITE

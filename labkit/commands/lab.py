@@ -2,9 +2,6 @@
 
 import argparse
 import os
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 from labkit import paths
@@ -39,13 +36,12 @@ def run(args: argparse.Namespace) -> int:
 def serve(folder: Path) -> int:
     """Run JupyterLab until it ends, with the settings that are meant for learners.
 
-    Ctrl-C is for the server, which asks whether it is meant.
+    In this very process: so it is this Python's, and Ctrl-C is for it, on each system.
     """
+    from jupyterlab.labapp import LabApp
+
     settings = [str(Path(__file__).parents[1] / "learning" / "jupyter")]
     settings += filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])
-    environment = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(settings)}
-    command = [sys.executable, "-m", "jupyterlab", str(folder)]
-    server = subprocess.Popen(command, env=environment)
-    while True:
-        with suppress(KeyboardInterrupt):
-            return server.wait()
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)
+    LabApp.launch_instance([str(folder.resolve())])
+    return 0

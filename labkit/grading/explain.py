@@ -59,7 +59,8 @@ def _differing(cases: list, right: list[dict], records: object) -> Iterator[str]
         for name, value in {**case.args, **case.kwargs, **case.inputs}.items():
             yield f"  {name} = {_text(value)}"
         yield f"Expected: {_text(expected.get('output'))}"
-        yield f"Given:    {_text(given.get('output') or given.get('error'))}"
+        gave = given.get("error") if given.get("output") is None else given["output"]
+        yield f"Given:    {_text(gave)}"
         return
 
 

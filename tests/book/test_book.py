@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from nbformat import v4
 
 from labkit.book import handouts
-from labkit.book.verdicts import CONTROLS, HEADER, chapters, read_verdicts
+from labkit.book.verdicts import CONTROLS, HEADER, chapters, counts, read_verdicts
 from labkit.lab import section_of
 
 from .conftest import PAGES
@@ -156,6 +156,17 @@ def test_every_verdict_is_collected(book, pages):
     assert found and found == [(row.claim, row.verdict) for row in claims]
     assert cells[0][0].a["href"].startswith("01_layer_normalization.html")
     assert {len(row) for row in cells} == {len(HEADER + CONTROLS)}
+
+
+def test_the_verdicts_are_counted(book, pages):
+    """Chapter by chapter, with a sum below: nobody keeps a number by hand."""
+    found = [read_verdicts(path) for path in chapters(ROOT)]
+    table = pages[book / "chapters/verdicts.html"].select("table")[0]
+    rows = [[c.get_text(strip=True) for c in r("td")] for r in table.select("tbody tr")]
+    numbers = [[int(n.replace("–", "0")) for n in row[1:]] for row in rows]
+    assert numbers[:-1] == [counts(rows) for rows in found if rows]
+    assert numbers[-1] == [sum(column) for column in zip(*numbers[:-1], strict=True)]
+    assert [sum(row[1:]) for row in numbers] == [row[0] for row in numbers]
 
 
 def chapter_with(folder, table):

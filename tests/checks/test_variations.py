@@ -122,10 +122,14 @@ def test_a_module_that_keeps_the_last_mask_is_refused():
             return super().forward(x, keep)
 
     exercise = find("3.4")
-    report = exercise.examine(
-        {**exercise.reference, "MultiHeadAttention": KeepsTheMask}
-    )
-    assert not report.passed
+    right = exercise.reference["from_torch"]
+
+    def from_torch(attention):
+        return right(attention, KeepsTheMask)
+
+    answers = {"MultiHeadAttention": KeepsTheMask, "from_torch": from_torch}
+    report = exercise.examine(answers)
+    assert "in call 3" in report.text(), report.text()
 
 
 def rounded(x, weight=None, bias=None, eps=1e-5):

@@ -3,13 +3,12 @@
 import errno
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from jupyterlab.labapp import LabApp
 
-from labkit.commands import lab, main
+from labkit.commands import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,24 +60,12 @@ def test_a_folder_that_cannot_be_is_said_in_a_line(tmp_path, capsys):
     assert capsys.readouterr().err == f"labkit: {file}: File exists\n"
 
 
-def test_jupyterlab_is_that_of_this_python_and_lets_ctrl_c_through(work, monkeypatch):
-    """Also where its programs lie elsewhere, as after pip install --user."""
-
-    class Server:
-        def __init__(self, command, env):
-            self.waits = iter([KeyboardInterrupt, 7])
-            started.append((command, env["JUPYTER_CONFIG_PATH"]))
-
-        def wait(self):
-            if (end := next(self.waits)) is KeyboardInterrupt:
-                raise end
-            return end
-
+def test_jupyterlab_runs_here_with_the_settings_for_learners(work, monkeypatch):
+    """In this process: no other Python's, and no server stays behind."""
     started = []
-    monkeypatch.setattr(subprocess, "Popen", Server)
+    monkeypatch.setattr(LabApp, "launch_instance", started.append)
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "own")
-    assert lab.serve(work) == 7
-    ((command, settings),) = started
-    assert command == [sys.executable, "-m", "jupyterlab", str(work)]
-    ours, own = settings.split(os.pathsep)
+    assert main(["lab", str(work)]) == 0
+    assert started == [[str(work)]]
+    ours, own = os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)
     assert own == "own" and (Path(ours) / "labconfig" / "page_config.json").exists()

@@ -53,9 +53,10 @@ def test_a_gpu_that_is_not_there(machine, monkeypatch):
     assert "LABKIT_DEVICE=cpu, which is enough" in wrong(machine)["PyTorch"]
 
 
-def test_a_kernel_of_another_python(machine):
-    """It shadows the environment's own, as `ipykernel install --user` once left it."""
-    folder = machine / "data" / "kernels" / "python3"
+def test_a_kernel_of_another_python(machine, monkeypatch):
+    """It stands before the environment's own."""
+    monkeypatch.setenv("JUPYTER_PATH", str(machine / "other"))
+    folder = machine / "other" / "kernels" / "python3"
     folder.mkdir(parents=True)
     spec = {"argv": ["/usr/bin/python2", "-m", "ipykernel"], "display_name": "Python"}
     (folder / "kernel.json").write_text(json.dumps(spec))

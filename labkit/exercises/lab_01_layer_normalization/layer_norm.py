@@ -237,6 +237,20 @@ def bias_forgotten():
 
 
 @LayerNorm.mistake
+def one_statistic_for_all(x, weight=None, bias=None, eps=1e-5):
+    """You took one mean and one variance over the whole tensor. Every token has its
+    own: dim=-1."""
+    return affine(standardize(x, tuple(range(x.dim())), eps), weight, bias)
+
+
+@LayerNorm.mistake
+def weight_and_bias_exchanged(x, weight=None, bias=None, eps=1e-5):
+    """You multiplied by the bias and added the weight: the result is
+    normalized · weight + bias."""
+    return affine(standardize(x, -1, eps), bias, weight)
+
+
+@LayerNorm.mistake
 def cancelling_variance(x, weight=None, bias=None, eps=1e-5):
     """You computed the variance as E[x²] − E[x]². Far from zero the two nearly cancel
     and float32 loses the digits that matter: average (x − mean)² instead."""

@@ -71,6 +71,22 @@ def rms_unit_length(x, weight=None, eps=1e-6):
 
 
 @RMSNorm.mistake
+def rms_divided_by_length(x, weight=None, eps=1e-6):
+    """You divided by the length of the token, the root of the sum of squares; take the
+    mean of the squares, and add eps inside the root."""
+    return affine(x / (x.norm(dim=-1, keepdim=True) + eps), weight, None)
+
+
+@RMSNorm.mistake
+def rms_over_positions_too(x, weight=None, eps=1e-6):
+    """You took one mean square over the positions and the channels together. Every
+    token has its own: dim=-1."""
+    axes = (-2, -1) if x.dim() > 1 else -1
+    square = x.pow(2).mean(axes, keepdim=True)
+    return affine(x / torch.sqrt(square + eps), weight, None)
+
+
+@RMSNorm.mistake
 def rms_over_everything(x, weight=None, eps=1e-6):
     """You took one mean square over the whole tensor. Every token has its own:
     dim=-1."""

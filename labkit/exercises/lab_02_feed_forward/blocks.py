@@ -134,6 +134,14 @@ def residual_added_twice(x, norm1, attention, norm2, feed_forward):
 
 
 @Blocks.mistake(of="sequential_block")
+def norms_behind_sublayers(x, norm1, attention, norm2, feed_forward):
+    """Your norms stand behind the sublayers. Each stands before: attention reads
+    norm1(x), the feed-forward network norm2(z)."""
+    z = x + norm1(attention(x))
+    return z + norm2(feed_forward(z))
+
+
+@Blocks.mistake(of="sequential_block")
 def norms_exchanged(x, norm1, attention, norm2, feed_forward):
     """You exchanged the norms: norm1 stands before attention, norm2 before the
     feed-forward network."""

@@ -209,6 +209,27 @@ def queries_and_keys_exchanged(
 
 
 @MultiHead.mistake
+def in_weight_not_transposed(
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
+):
+    """You used in_weight the wrong way round. PyTorch stores a linear map's weight as
+    (outputs, inputs): x @ in_weight.T, or F.linear(x, in_weight), which transposes by
+    itself."""
+    return x @ in_weight + in_bias
+
+
+@MultiHead.mistake
+def out_weight_not_transposed(
+    x, in_weight, in_bias, out_weight, out_bias, heads, keep=None
+):
+    """You used out_weight the wrong way round, which nothing but the values shows, for
+    it is square. PyTorch stores a weight as (outputs, inputs): joined @ out_weight.T,
+    or F.linear."""
+    joined = multi_head(x, project(x, in_weight, in_bias), heads, keep)
+    return F.linear(joined, out_weight.T, out_bias)
+
+
+@MultiHead.mistake
 def keys_are_queries(x, in_weight, in_bias, out_weight, out_bias, heads, keep=None):
     """You made the keys with the weights of the queries. Rows D to 2D of in_weight are
     the keys' own."""
