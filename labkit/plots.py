@@ -317,6 +317,27 @@ def picture(ax: Axes, image: torch.Tensor, title: str = "") -> None:
     ax.set_axis_off()
 
 
+def cuts(ax: Axes, side: int, P: int) -> None:
+    """Draw over a square picture of `side` pixels where patches of P pixels begin."""
+    for line in range(0, side + 1, P):
+        ends = [-0.5, side - 0.5]
+        ax.plot(ends, [line - 0.5] * 2, color="white", lw=0.7)
+        ax.plot([line - 0.5] * 2, ends, color="white", lw=0.7)
+
+
+def tiles(ax: Axes, images: torch.Tensor, title: str = "") -> None:
+    """Lay out pictures (N, 3, P, P) in a square, row by row, a white edge around each.
+
+    Raises ValueError where N is not a square.
+    """
+    rows = math.isqrt(len(images))
+    if rows**2 != len(images):
+        raise ValueError(f"{len(images)} pictures do not fill a square")
+    edged = torch.nn.functional.pad(images, (1, 1, 1, 1), value=1.0)
+    edged = edged.unflatten(0, (rows, rows)).permute(2, 0, 3, 1, 4)
+    picture(ax, edged.flatten(1, 2).flatten(2), title)
+
+
 def scene(ax: Axes, x: float, y: float, size: float, part: tuple | None = None) -> None:
     """Draw a small landscape in vectors, whole or one of its 3 × 3 patches.
 

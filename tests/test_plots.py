@@ -67,6 +67,18 @@ def test_a_map_prints_every_value_and_leaves_out_what_is_none():
     plt.close(fig)
 
 
+def test_tiles_lie_in_order_with_an_edge_around_each():
+    fig, ax = plt.subplots()
+    plots.tiles(ax, torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2) / 4)
+    shown = ax.images[0].get_array()
+    plt.close(fig)
+    assert shown.shape == (8, 8, 3)
+    assert shown[1::4, 1::4, 0].tolist() == [[0, 0.25], [0.5, 0.75]]
+    assert (shown[0] == 1).all()
+    with pytest.raises(ValueError, match="3 pictures do not fill a square"):
+        plots.tiles(ax, torch.zeros(3, 3, 2, 2))
+
+
 def test_dots_show_each_mean_in_its_interval():
     fig, ax = plt.subplots()
     plots.dots(ax, {"one": [[1, 2, 3]], "two": [[5, 5, 5]]}, ["runs"])
