@@ -119,7 +119,7 @@ def test_no_import_leads_back():
         ("from labkit import data, check", ["labkit", "labkit.data"]),
         ("def f():\n    from labkit.runtime import device", ["labkit.runtime"]),
         ("import_module('labkit.plots')", ["labkit.plots"]),
-        ("importlib.import_module(f'labkit.pl{x}s')", ["labkit.plots"]),
+        ("importlib.import_module(f'labkit.plo{x}s')", ["labkit.plots"]),
     ],
 )
 def test_every_way_to_import_is_seen(text, found):

@@ -200,7 +200,7 @@ class Course:
         except OSError as problem:
             reason = f"The folder cannot be read: {problem.strerror}."
         stamp = ""
-        if (folder / "timestamp.txt").exists():
+        if os.path.lexists(folder / "timestamp.txt"):  # False where it may not look
             stamp, problem = read_time(_beside(folder / "timestamp.txt", submitted))
             notes += (problem,) if problem else ()
         secret = _beside(folder / SECRET, submitted).decode("ascii", "replace").strip()

@@ -10,7 +10,8 @@ import nbformat
 from labkit.grading.judge import LOST, Asked, Judge, sentence
 from labkit.grading.rebuild import Rebuilt, rebuild
 from labkit.grading.result import ExerciseResult, Outcome, Result, Status
-from labkit.grading.sandbox.client import REPLAYS, Cell, Check, StepResult, Warm
+from labkit.grading.sandbox import client
+from labkit.grading.sandbox.client import Cell, Check, StepResult, Warm
 from labkit.grading.submission import Unreadable, parse
 from labkit.grading.version import grader_version
 from labkit.lab import Question, grade_id
@@ -60,7 +61,7 @@ class Sitting:
         answers = {grade_id(c, "solution"): c.source for c in cells}
         self.sources = {n: s for n, s in answers.items() if n not in rebuilt.blank}
         self.by_number = {q.number: q for q in judge.master.questions}
-        self.latest = time.monotonic() + REPLAYS * judge.settings.timeout
+        self.latest = time.monotonic() + client.REPLAYS * judge.settings.timeout
         self.became: dict[str, StepResult] = {}
         self.right: dict[str, bool] = {}
 

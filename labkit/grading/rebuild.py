@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 
 import nbformat
 
-from labkit.grading.source import DEFINING, cell_magic, defined_names, used_names
+from labkit.grading.source import (
+    DEFINING,
+    cell_magic,
+    defined_names,
+    used_names,
+    without_magics,
+)
 from labkit.grading.submission import READ_LIMIT, SubmittedCell, Unreadable
 from labkit.lab import Master, Question, grade_id, number_of
 
@@ -129,7 +135,10 @@ def rebuild(master: Master, cells: list[SubmittedCell]) -> Rebuilt:
                 rebuilt.notes.append(f"No answer cell for exercise {owner[name]}.")
             continue
         kept = _needed(filled, wanted)
-        cell.source = "\n\n\n".join(c.source for c in kept)
+        parts = [c.source for c in kept]
+        if len(parts) > 1:  # a cell magic stands at the top or nowhere
+            parts = [without_magics(p) if cell_magic(p) else p for p in parts]
+        cell.source = "\n\n\n".join(parts)
         number = owner[name]
         rebuilt.notes += _remarks(number, found.how, filled, kept, wanted, owner)
         taken[name] = set(found.cells), kept, wanted

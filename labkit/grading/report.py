@@ -75,7 +75,8 @@ def _csv(labs: dict[str, list[Result]]) -> str:
 
 def _harmless(cell: object) -> object:
     """A spreadsheet takes text that begins like a formula for one."""
-    formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t"))
+    first = cell.lstrip(" ")[:1] if isinstance(cell, str) else ""
+    formula = first in ("=", "+", "-", "@", "\t", "\r")
     return f"'{cell}" if formula else cell
 
 

@@ -16,7 +16,8 @@ from labkit.exercises import exercises, find
 from labkit.grading.course import Course
 from labkit.grading.gradebook import Writer
 from labkit.grading.release import release
-from labkit.lab import Master, grade_id
+from labkit.grading.result import Result
+from labkit.lab import Master, check_id, grade_id
 
 from .conftest import planted
 
@@ -102,7 +103,7 @@ def behind(expression, by_name, seen=()):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_scores_are_the_same(lab, tmp_path, one_warm_process):
+def test_scores_are_the_same(lab, tmp_path, sandboxed):
     root = tmp_path / "course"
     release(root, paths.root() / "solutions", lab, say=lambda _: None)
     for student, kinds in CLASS.items():
@@ -114,6 +115,10 @@ def test_scores_are_the_same(lab, tmp_path, one_warm_process):
     assert commands.main(["grade", str(root), "--workers", "1"]) == 0
     ours = grades(root, lab)
     course = Course(root)
+    for student in CLASS:  # stock nbgrader knows no errors that follow from others
+        for exercise in Result.read(course.result(lab, student)).exercises:
+            if exercise.given:
+                ours[student][check_id(exercise.number)] = 0.0
     assert sum(ours["ada"].values()) == course.master(lab).max_score
     assert 0 < sum(ours["ben"].values()) < sum(ours["ada"].values())
 
