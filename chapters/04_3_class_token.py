@@ -309,9 +309,9 @@ print(f"random, learned, eight seeds: {per_cent(usual.missed)}")
 
 # %% [markdown]
 r"""
-Both lie among the eight: then the token is "fixed and randomly initialized" in the full sense of the note, and
-the network works around it. Any vector will do as a starting point, because queries,
-keys and everything behind them are learned *for* that vector.
+Both lie among the eight: then the token is "fixed and randomly initialized" in the full
+sense of the note, and the network works around it. Any vector will do as a starting
+point, because queries, keys and everything behind them are learned *for* that vector.
 
 **Predict.** So does its value not matter at all? In the trained networks exchange the
 token, together with its position: for zeros; for fresh ones, drawn as its own were
@@ -704,9 +704,9 @@ for first, second in (
 #| name: fig-deletion
 #| caption: Accuracy after the deletion of k patches, chosen by each map; mean of two
 #|   networks.
-#| alt: Five curves from 98 per cent. With four patches deleted reversed rollout is still
-#|   there, chance has fallen to about 80, Chefer's method to about 40, rollout to about
-#|   30, occlusion to below 20.
+#| alt: Five curves from 98 per cent. With four patches deleted reversed rollout is
+#|   still there, chance has fallen to about 80, Chefer's method to about 40, rollout to
+#|   about 30, occlusion to below 20.
 fig, ax = plt.subplots(figsize=(5.0, 3.4))
 for n, name in enumerate(
     ("rollout, reversed", "chance", "rollout", "Chefer", "occlusion")
@@ -730,8 +730,8 @@ it away. (Two networks, one data set: for other models the order may be another.
 
 But the test has a choice in it too.
 
-**Predict.** Make the 4 patches *black* instead of average. For which map does it matter,
-ink or rollout?
+**Predict.** Make the 4 patches *black* instead of average. For which map does it
+matter, ink or rollout?
 """
 
 # %%
@@ -827,12 +827,12 @@ r"""
 All four read most digits: *some* token, or any mixture of tokens, will do.
 
 One run each ranks nothing, and a comparison needs a learning rate for each arm. The
-paper had that experience. Its authors first tried mean pooling, found it very
-poor, and then found that neither the missing token nor the pooling was to blame: it
-needed another learning rate (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`, App.
-D.3). Zhai et al. 2022 {cite}`zhai2022` compared the three side by side at large scale
-and found that all perform similarly; they dropped the token, because one token more can
-cost much memory on hardware that pads. Beyer et al. 2022 {cite}`beyer2022` use the mean.
+paper had that experience. Its authors first tried mean pooling, found it very poor, and
+then found that neither the missing token nor the pooling was to blame: it needed
+another learning rate (Dosovitskiy et al. 2021 {cite}`dosovitskiy2021`, App. D.3). Zhai
+et al. 2022 {cite}`zhai2022` compared the three side by side at large scale and found
+that all perform similarly; they dropped the token, because one token more can cost much
+memory on hardware that pads. Beyer et al. 2022 {cite}`beyer2022` use the mean.
 
 **Verdict on S4.3.4: holds with conditions.** Against reading all patches [class] does
 what the note says: few numbers, a small head, at any size of image. It is not the only
@@ -1189,8 +1189,8 @@ r"""
 - It starts empty and fills through attention only. After the last block the patches get
   no gradient at all, and know the digit nonetheless.
 - Against reading all patches it is few numbers and a small head; so is a mean.
-- A map of attention is a hypothesis; deletion tests it, and occlusion, which looks at no
-  weight, is the rival to beat.
+- A map of attention is a hypothesis; deletion tests it, and occlusion, which looks at
+  no weight, is the rival to beat.
 - On centred digits a network without attention reads as well. On new writers all fall.
 - Attention is needed where one token says which other token matters.
 
