@@ -663,9 +663,10 @@ plots.show(fig, "paths from x to y without LN: post-norm 0, pre-norm 1, peri-nor
 
 # %% [markdown]
 r"""
-The test bed is a small Transformer on scikit-learn's handwritten digits, 8 × 8 pixels,
-read as four tokens of two pixel rows each. Attention and the feed-forward network come
-in the next chapters; here `forward` matters, which puts the norm in its place.
+The test bed is a small Transformer on scikit-learn's handwritten digits (Alpaydin and
+Kaynak 1998 {cite}`alpaydin1998`), 8 × 8 pixels, read as four tokens of two pixel rows
+each. Attention and the feed-forward network come in the next chapters; here `forward`
+matters, which puts the norm in its place.
 """
 
 

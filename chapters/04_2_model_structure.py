@@ -313,9 +313,10 @@ from the figure alone may add them, and nothing complains.)
 
 ### What they buy
 
-Digits (Alpaydin and Kaynak 1998 {cite}`alpaydin1998`), 8 × 8 pixels, patches of 2 × 2, two layers; four seeds. Four tables: none; the
-sines of Vaswani et al. 2017 {cite}`vaswani2017`, fixed; learned, starting as small as
-in the authors' code (standard deviation 0.02); learned, starting at 0.3.
+Digits (Alpaydin and Kaynak 1998 {cite}`alpaydin1998`), 8 × 8 pixels, patches of 2 × 2,
+two layers; four seeds. Four tables: none; the sines of Vaswani et al. 2017
+{cite}`vaswani2017`, fixed; learned, starting as small as in the authors' code (standard
+deviation 0.02); learned, starting at 0.3.
 
 **Predict.** Put them in order.
 """
@@ -615,6 +616,16 @@ r"""
 **Verdicts.** S4.2.5 **holds**: an MLP in pre-training, one linear layer after. S4.2.6
 **holds**: by equation (4) the logits depend on token 0 of $z_L$ and on nothing else
 there. What the other tokens know reaches it through the attention of the layers before.
+
+## S4.2.7 — The letters
+
+**Claim.** $x_\text{class}$ is the [class] token; $x_p E$ flattens the block through
+the parameter matrix $E$; LN is layer normalization, MSA multi-head attention; the
+summands are residual connections; $z_L^0$ is element 0 of the last layer's output.
+
+All of this stands in the code, marked (1) to (4), and equals PyTorch's encoder; all but
+one thing. Does $E$ flatten? **Predict.** How many parameters does flattening have, and
+how many the map behind it?
 """
 
 

@@ -43,11 +43,11 @@ plots.show(fig, "3 photographs, 16 × 16 patches each", kind="photo")
 
 # %% [markdown]
 r"""
-The colours are the three main directions of its outputs, one output for each patch: eyes,
-fur and background are told apart before any class is named.
+The colours are the three main directions of its outputs, one output for each patch:
+eyes, fur and background are told apart before any class is named.
 
-[The next figure](#fig-vit) follows the one in the note; read it from the bottom to the top.
-It has nine patches. A ViT-B/16, which looks at 224 × 224 pixels, has 196.
+[The next figure](#fig-vit) follows the one in the note; read it from the bottom to the
+top. It has nine patches. A ViT-B/16, which looks at 224 × 224 pixels, has 196.
 """
 
 # %% tags=["hide-input"]

@@ -65,7 +65,9 @@ def check_id(number: str) -> str:
 
 
 def number_of(cell_id: str) -> str:
-    """The exercise that a cell of either name belongs to: "1.2"."""
+    """The exercise that a cell of either name belongs to: "1.2"; of any other: ""."""
+    if not cell_id.startswith(("exercise-", "check-")):
+        return ""
     return re.sub(r"^(exercise|check)-|_\d+$", "", cell_id).replace("-", ".")
 
 

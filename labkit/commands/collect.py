@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from labkit.commands.options import add_one_lab
 from labkit.commands.problems import Problem, need_fork
 
 HELP = "take what Canvas, Moodle or Gradescope let you download"
@@ -13,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("download", type=Path, help="the zip, or a folder")
     add("directory", type=Path, help="the course directory")
-    add("--lab", required=True, help="which lab was handed in")
+    add_one_lab(parser, "--lab", required=True)
     add("--roster", type=Path, help="the platform's own table of the class, as CSV")
     add("--zone", default="", help="of the times in Moodle's table: Europe/Berlin")
     add("--replace", action="store_true", help="where other work is there already")

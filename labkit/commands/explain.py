@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from labkit.commands.options import add_one_lab
 from labkit.commands.problems import need_fork
 
 HELP = "replay one verdict, with its inputs, for the learner who asks why"
@@ -12,7 +13,7 @@ EXAMPLE = "labkit explain ../my-course 01 ada 1.3"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("directory", type=Path, help="the course directory")
-    add("lab", help="of which lab")
+    add_one_lab(parser)
     add("student", help="the name of the learner's folder in submitted/")
     add("exercise", help="its number: 1.3")
 

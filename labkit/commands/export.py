@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from labkit.commands.options import add_one_lab
 from labkit.commands.problems import Problem, need_fork
 
 HELP = "write points into what Canvas or Moodle takes back, or a table"
@@ -12,7 +13,7 @@ EXAMPLE = "labkit export ../my-course --lab 02 --canvas gradebook.csv"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("directory", type=Path, help="the course directory")
-    add("--lab", required=True, help="whose points")
+    add_one_lab(parser, "--lab", required=True)
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument(
         "--canvas", type=Path, metavar="CSV", help="its gradebook's export"

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from labkit.commands.options import add_one_lab
 from labkit.commands.problems import need_fork
 
 HELP = "give one learner more time"
@@ -12,7 +13,7 @@ EXAMPLE = 'labkit extend ../my-course 02 ada --until "2026-12-03 10:00 UTC"'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("directory", type=Path, help="the course directory")
-    add("lab", help="for which lab")
+    add_one_lab(parser)
     add("student", help="the name of the learner's folder in submitted/")
     add("--until", required=True, metavar="TIME", help="UTC where it says no zone")
 

@@ -216,9 +216,8 @@ def magic_told(sources: list[str]) -> str:
 
 def _foreign(master: Master, cells: list[SubmittedCell]) -> str:
     """Why no cell of a notebook belongs to the lab."""
-    ids = {c.grade_id for c in cells if c.grade_id.startswith(("exercise-", "check-"))}
     said = f"No cell of {master.lab} is in this notebook."
-    if numbers := sorted({number_of(name)[:20] for name in ids}):
+    if numbers := sorted({number_of(c.grade_id)[:20] for c in cells} - {""}):
         said += f" Its cells belong to {', '.join(numbers[:5])}."
     return said
 

@@ -11,6 +11,7 @@ CHAPTER_4 = [
     "04_1_image_to_sequence",
     *MODEL,
     "04_3_class_token",
+    "04_4_real_vit",
     "04_vision_transformer",
 ]
 
