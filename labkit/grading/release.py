@@ -88,7 +88,10 @@ def _release_lab(course: Course, solution: Path) -> bool:
     master = Master.from_solution(solution)
     notebook = nbformat.read(solution, as_version=4)
     notebook.metadata.labkit = master.notebook.metadata.labkit
+    tags = {cell.id: cell.metadata.get("tags") for cell in master.notebook.cells}
     for cell in notebook.cells:
+        if tags.get(cell.id):  # those of the lab, by which Run All goes on
+            cell.metadata.tags = tags[cell.id]
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     text = nbformat.writes(notebook, version=4) + "\n"

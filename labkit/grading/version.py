@@ -37,6 +37,9 @@ def sources_of(lab: str) -> list[Path]:
     """The files that decide: the engine of all checks; how answers are found, run and
     judged; this lab's exercises."""
     engine = PACKAGE.glob("checks/*.py")
-    exercises = PACKAGE.glob(f"exercises/{lab}/*.py")
+    exercises = [
+        *PACKAGE.glob("exercises/*.py"),
+        *PACKAGE.glob(f"exercises/{lab}/*.py"),
+    ]
     others = [path for name in DECIDING if (path := PACKAGE / name).exists()]
     return sorted({*engine, *exercises, *others})

@@ -120,10 +120,11 @@ def test_what_notebooks_do(run):
 
 def test_each_submission_starts_afresh_in_a_folder_of_its_own(run):
     (a,) = run(
-        "import os, torch\ntorch.spoiled = x = 1\nopen('f', 'w')\nprint(os.getcwd())"
+        "import os, torch\ntorch.spoiled = mine = 1\nopen('f', 'w')\nprint(os.getcwd())"
     )
     (b,) = run(
-        "import os, torch\nprint(hasattr(torch, 'spoiled'), 'x' in dir(), os.listdir())"
+        "import os, torch\n"
+        "print(hasattr(torch, 'spoiled'), 'mine' in dir(), os.listdir())"
     )
     assert text(b) == "False False []\n"
     assert not os.path.exists(text(a).strip())
