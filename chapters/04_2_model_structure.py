@@ -548,13 +548,13 @@ plots.show(fig, text, kind="png")
 
 # %% [markdown]
 r"""
-Without residuals two layers train, and eight guess, at this rate, from this start and in
-so few steps: they are not lost in principle, and with a smaller rate, matrices that
+Without residuals two layers train, and eight guess, at this rate, from this start and
+in so few steps: they are not lost in principle, and with a smaller rate, matrices that
 start larger (`nn.init.xavier_uniform_`) and more steps they learn as well. What the
-residuals buy is that they need none of this. The norms, which every explanation
-calls essential, can be taken out here, all of them, and the network still learns: some
-points worse with two layers, hardly worse with eight. Do not conclude that they are
-useless: the network is tiny, the learning rate gentle, the task easy; [Chapter
+residuals buy is that they need none of this. The norms, which every explanation calls
+essential, can be taken out here, all of them, and the network still learns: some points
+worse with two layers, hardly worse with eight. Do not conclude that they are useless:
+the network is tiny, the learning rate gentle, the task easy; [Chapter
 1](01_layer_normalization.ipynb) shows what they do.
 
 The last norm does something that no accuracy shows. Pre-norm never normalizes the

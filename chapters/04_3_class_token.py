@@ -737,9 +737,8 @@ matter, ink or rollout?
 # %%
 black = {name: curve[-1].item() for name, curve in deletion.items()}
 for name in ("ink", "rollout"):
-    print(
-        f"{name}: black costs 15 points more than average: {at_4[name] - black[name] > 15}"
-    )
+    dearer = at_4[name] - black[name] > 15
+    print(f"{name}: black costs 15 points more than average: {dearer}")
 
 # %% [markdown]
 r"""
@@ -874,9 +873,8 @@ print(f"scores differ by {gap:.2f}")
 classes = digits.test_y[:64].to(device)
 row = torch.autograd.grad(F.cross_entropy(scores, classes), vocabulary.weight)[0]
 own = torch.autograd.grad(class_error(net, x[:64], classes), net.class_token)[0]
-print(
-    f"gradient of the word and of the token differ by {(row[0] - own[0]).abs().max():.2f}"
-)
+apart = (row[0] - own[0]).abs().max()
+print(f"gradient of the word and of the token differ by {apart:.2f}")
 print(f"gradient of the other words: {row[1:].abs().max():.2f}")
 
 # %% [markdown]
@@ -1066,9 +1064,8 @@ print(f"with attention minus without: {ahead:+.1f} points, p = {p:.3f}")
 # %%
 tried = frame.query("seed >= 100")  # the seeds for choosing, other writers held back
 for (question, name, lr), rows in tried.groupby(["question", "arm", "lr"], sort=False):
-    print(
-        f"{question:8} {name:17} rate {lr:<6g} {100 - 100 * rows.missed.mean():.1f} % right"
-    )
+    right = 100 - 100 * rows.missed.mean()
+    print(f"{question:8} {name:17} rate {lr:<6g} {right:.1f} % right")
 
 # %% tags=["hide-input"]
 #| name: fig-frame
