@@ -5,6 +5,7 @@ are left out: whoever changes them need not grade a class again.
 """
 
 import hashlib
+import re
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -35,11 +36,21 @@ def grader_version(lab: str) -> str:
 
 def sources_of(lab: str) -> list[Path]:
     """The files that decide: the engine of all checks; how answers are found, run and
-    judged; this lab's exercises."""
+    judged; this lab's exercises, with those of other labs that they import."""
     engine = PACKAGE.glob("checks/*.py")
-    exercises = [
-        *PACKAGE.glob("exercises/*.py"),
-        *PACKAGE.glob(f"exercises/{lab}/*.py"),
-    ]
+    exercises = set(PACKAGE.glob("exercises/*.py"))
+    found = set(PACKAGE.glob(f"exercises/{lab}/*.py"))
+    while found:
+        exercises |= found
+        found = {module for path in found for module in _exercises_in(path)} - exercises
     others = [path for name in DECIDING if (path := PACKAGE / name).exists()]
     return sorted({*engine, *exercises, *others})
+
+
+def _exercises_in(path: Path) -> list[Path]:
+    """The modules of labkit.exercises that a file imports from."""
+    names = re.findall(
+        r"^from labkit\.(exercises[\w.]*) ", path.read_text("utf-8"), re.M
+    )
+    modules = [PACKAGE / f"{name.replace('.', '/')}.py" for name in names]
+    return [module for module in modules if module.exists()]
