@@ -62,9 +62,9 @@ def book(build, once):
     return folder / "_build" / "html"
 
 
-@pytest.fixture(scope="session", params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", "dark"])
 def reader(request, browser):
-    """A reader in each theme."""
+    """A reader in each theme; who is done closes the book, which costs until then."""
     person = Reader(browser, request.param)
     person.theme = request.param
     yield person
