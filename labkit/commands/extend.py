@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     course = Course(args.directory)
     lab = select_one(course.labs(), args.lab)
     until = extensions.grant(course, lab, args.student, args.until)
-    print(
-        f"{args.student} has until {until} for {lab}; the next labkit grade counts it."
-    )
+    counts = "the next labkit grade counts it."
+    if not extensions.known(course, args.student):
+        counts = "no learner of that name is known yet, so it waits for one."
+    print(f"{args.student} has until {until} for {lab}; {counts}")
     return 0

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from nbgrader.utils import parse_utc
 
-from labkit.grading.course import Course, CourseError
+from labkit.grading.course import Course, CourseError, unfit
 from labkit.grading.timestamp import read_time
 from labkit.paths import write
 
@@ -38,7 +38,9 @@ def read(course: Course, lab: str) -> dict[str, datetime]:
 
 def grant(course: Course, lab: str, student: str, until: str) -> str:
     """Note an extension in place of an earlier one. Returns the time in UTC; raises
-    CourseError for one that is not certain."""
+    CourseError for one that is not certain, and for a name that no learner can have."""
+    if why := unfit(student):
+        raise CourseError(f"{student!r} is no learner: {why}")
     stamp, _ = read_time(until.encode())
     if not stamp:
         raise CourseError(
@@ -52,6 +54,14 @@ def grant(course: Course, lab: str, student: str, until: str) -> str:
     writer.writerows(rows)
     write(course.root / FILE, file.getvalue(), 0o600)
     return stamp
+
+
+def known(course: Course, student: str) -> bool:
+    """Whether submitted/ or the gradebook has a learner of that name."""
+    if course.path("submitted", student, ".").is_dir():
+        return True
+    with course.gradebook() as gradebook:
+        return student in {one.id for one in gradebook.students}
 
 
 def _rows(course: Course) -> list[dict]:
