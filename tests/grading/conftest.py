@@ -17,6 +17,7 @@ import nbformat
 import pytest
 
 from labkit import commands, paths
+from labkit.checks.exercise import Exercise
 from labkit.grading.grade import grade
 from labkit.grading.judge import Judge
 from labkit.grading.sandbox.client import Refused, Warm
@@ -156,7 +157,10 @@ def planted(mistake):
     return (
         "mistakes = {}\n"
         f"exec({source!r}, mistakes)\n"
-        f"{mistake.stands_in_for} = mistakes[{mistake.__name__!r}]"
+        "for made in list(mistakes.values()):\n"
+        "    for wrong in getattr(made, 'mistakes', ()):\n"
+        f"        if wrong.__name__ == {mistake.__name__!r}:\n"
+        f"            {mistake.stands_in_for} = wrong"
     )
 
 
@@ -172,9 +176,17 @@ def by_itself(module):
     return "\n".join(lines)
 
 
-STANDING_IN = """
-class Exercise:
-    mistake = lambda *wrong, **of: wrong[0] if wrong else lambda wrong: wrong
+def registering():
+    """The source of an Exercise that only registers mistakes."""
+    methods = (Exercise.mistake, Exercise.slip, Exercise.written_with)
+    sources = "\n".join(inspect.getsource(method) for method in methods)
+    return f"class Exercise:\n    mistakes, written = (), None\n{sources}"
+
+
+STANDING_IN = f"""
+from collections.abc import Callable
+from functools import partial
 Cases = Draw = Replies = dict
 looks_at = lambda *names: lambda function: function
+{registering()}
 """
