@@ -38,6 +38,10 @@ SAID = """id => {
         .join("\\n");
 }"""
 
+ALL_RUN = """() => window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === "code")
+    .every((cell, at) => cell.model.executionCount === at + 1)"""
+
 
 @pytest.fixture
 def course(tmp_path):
@@ -167,12 +171,7 @@ def test_the_first_hour(labkit_lab, course, browser):
 
     # Nothing is written, and Run All goes to the end.
     learner.do("notebook:run-all-cells")
-    outputs = page.evaluate(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets"
-        ".filter(cell => cell.model.type === 'code')"
-        ".map(cell => cell.model.executionCount)"
-    )
-    assert None not in outputs and outputs == sorted(outputs)
+    page.wait_for_function(ALL_RUN)
     assert "1.2 layer_norm: not written yet" in learner.run("check-1-2")
 
     # A wrong answer is told which mistake it makes; a right one passes.
