@@ -709,7 +709,7 @@ Two findings since then speak against taking that for a law. *The recipe* did mu
 it. This is a ViT of one size, B, at 224 × 224 pixels, trained on ImageNet alone, 1.28
 million images:
 
-| | top-1 on ImageNet, % |
+| Training | top-1 on ImageNet, % |
 |---|---|
 | DeiT, 2021: strong augmentation (Touvron et al. {cite}`touvron2021`; the value, without distillation, is from the authors' repository) | 81.8 |
 | DeiT III, 2022: another recipe (Touvron et al. {cite}`touvron2022`) | 83.8 |
