@@ -88,8 +88,8 @@ class FeedForwardModule(Exercise):
             yield Case(name, "FeedForward", sizes, state=state, inputs=x, edge=edge)
         alone = torch.eye(D, dtype=torch.float64)
         like = torch.ones(D, dtype=torch.float64)
-        # The hidden values lie between 0.5 and 1.5, where GELU is bent: beyond, it makes
-        # no difference whether dropout precedes or follows it.
+        # The hidden values lie between 0.5 and 1.5, where GELU is bent: beyond, dropout
+        # gives the same before it and after it.
         first, value = 0.25 + draw.normal(2).sigmoid() / 2
         second = 1 + draw.normal(1).abs()
         yield Case(

@@ -56,6 +56,7 @@ class Pool(Exercise):
         yield case("an unknown word", "median", gradients=False)
         one = draw.normal(B, 2, D)
         yield case("one patch", "mean", one, edge=True)
+        yield case("part of a word", "mea", gradients=False, edge=True)
 
 
 @Pool.mistake
@@ -218,3 +219,11 @@ def wrong_error(tokens, how):
     if how not in ("class", "mean"):
         raise KeyError(how)
     return pooled(tokens, how)
+
+
+@Pool.mistake
+def part_of_a_word(tokens, how):
+    """You take a part of a word for the word: ("mean") is a text, no tuple, and `in`
+    looks inside it. Write how == "mean"."""
+    whole = [word for word in ("class", "mean") if how in word]
+    return pooled(tokens, whole[0] if whole else how)

@@ -72,12 +72,21 @@ def dictionary(tokens, how):
     return {"class": tokens[:, 0], "mean": tokens[:, 1:].mean(1)}[how]
 
 
+def tuples_without_commas(tokens, how):
+    if how in ("class"):
+        return tokens[:, 0]
+    if how in ("mean"):
+        return tokens[:, 1:].mean(1)
+    raise ValueError(f"how is {how!r}; it can be 'class' or 'mean'")
+
+
 IN_OTHER_WORDS = [
     (mean_of_everything, "mean_of_all_tokens"),
     (first_of_the_batch, "first_sample"),
     (bare_else, "anything_else_is_mean"),
     (message_printed, "nothing_for_other_words"),
     (dictionary, "wrong_error"),
+    (tuples_without_commas, "part_of_a_word"),
 ]
 
 
